@@ -1,0 +1,72 @@
+# The three kinds of target that this project has, and the flags that all of them share.
+
+set(CMAKE_CXX_STANDARD 20)
+set(CMAKE_CXX_STANDARD_REQUIRED ON)
+set(CMAKE_CXX_EXTENSIONS OFF)
+set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
+set(CMAKE_POSITION_INDEPENDENT_CODE ON)
+set(CMAKE_RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/bin)
+if(NOT CMAKE_BUILD_TYPE)
+  set(CMAKE_BUILD_TYPE Release)
+endif()
+# -O2, not -O3: the hot loops are Highway kernels and oneDNN, and -O3 only makes the build slower.
+set(CMAKE_CXX_FLAGS_RELEASE "-O2")
+
+add_library(edgetrain_flags INTERFACE)
+target_include_directories(edgetrain_flags INTERFACE ${PROJECT_SOURCE_DIR})
+# -ffp-contract=off: the compiler must not fuse what the scalar twin of a kernel leaves apart (bit equality).
+target_compile_options(edgetrain_flags INTERFACE -Wall -Wextra -Wshadow -Wnon-virtual-dtor
+  -Woverloaded-virtual -Werror=return-type -ffp-contract=off -fstack-protector-strong)
+target_compile_definitions(edgetrain_flags INTERFACE _GLIBCXX_ASSERTIONS)
+if(CMAKE_BUILD_TYPE STREQUAL "Release")
+  target_compile_definitions(edgetrain_flags INTERFACE _FORTIFY_SOURCE=2)
+endif()
+if(EDGETRAIN_SANITIZE)
+  target_compile_options(edgetrain_flags INTERFACE -fsanitize=${EDGETRAIN_SANITIZE} -fno-omit-frame-pointer
+    -fno-sanitize-recover=all)
+  target_link_options(edgetrain_flags INTERFACE -fsanitize=${EDGETRAIN_SANITIZE})
+endif()
+
+# edgetrain_library(name SOURCES a.cpp b.cpp DEPS public_targets... PRIVATE private_targets...)
+function(edgetrain_library name)
+  cmake_parse_arguments(ARG "" "" "SOURCES;DEPS;PRIVATE" ${ARGN})
+  add_library(${name} STATIC ${ARG_SOURCES})
+  target_link_libraries(${name} PUBLIC edgetrain_flags ${ARG_DEPS} PRIVATE ${ARG_PRIVATE})
+endfunction()
+
+# edgetrain_test(name SOURCES ... DEPS ... LABELS ring RANKS 1 2 3 TIMEOUT s)
+# Without RANKS: one process per CTest entry. With RANKS: one entry per count, under mpirun; the source brings
+# tests/support/mpi_main.cpp, which fails on every rank when one fails.
+function(edgetrain_test name)
+  cmake_parse_arguments(ARG "" "TIMEOUT" "SOURCES;DEPS;LABELS;RANKS" ${ARGN})
+  add_executable(${name} ${ARG_SOURCES})
+  set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/tests)
+  if(NOT ARG_TIMEOUT)
+    set(ARG_TIMEOUT 120)
+  endif()
+  if(ARG_RANKS)
+    target_link_libraries(${name} PRIVATE ${ARG_DEPS} edgetrain_mpi_test_main GTest::gtest)
+    foreach(ranks ${ARG_RANKS})
+      add_test(NAME ${name}.${ranks}ranks
+        COMMAND ${PROJECT_SOURCE_DIR}/scripts/mpirun.sh -np ${ranks} $<TARGET_FILE:${name}>
+        WORKING_DIRECTORY ${PROJECT_SOURCE_DIR})
+      set_tests_properties(${name}.${ranks}ranks PROPERTIES TIMEOUT ${ARG_TIMEOUT} LABELS "${ARG_LABELS}")
+    endforeach()
+  else()
+    target_link_libraries(${name} PRIVATE ${ARG_DEPS} GTest::gtest GTest::gtest_main)
+    add_test(NAME ${name} COMMAND ${name} WORKING_DIRECTORY ${PROJECT_SOURCE_DIR})
+    set_tests_properties(${name} PROPERTIES TIMEOUT ${ARG_TIMEOUT} LABELS "${ARG_LABELS}")
+  endif()
+endfunction()
+
+# edgetrain_fuzz(name SOURCES ... DEPS ...): a libFuzzer target; its corpus is tests/fuzz/corpus/<name>.
+function(edgetrain_fuzz name)
+  cmake_parse_arguments(ARG "" "" "SOURCES;DEPS" ${ARGN})
+  if(EDGETRAIN_FUZZ)
+    add_executable(${name} ${ARG_SOURCES})
+    target_link_libraries(${name} PRIVATE ${ARG_DEPS})
+    target_compile_options(${name} PRIVATE -fsanitize=fuzzer)
+    target_link_options(${name} PRIVATE -fsanitize=fuzzer)
+    set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/fuzz)
+  endif()
+endfunction()
