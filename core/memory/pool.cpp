@@ -94,6 +94,13 @@ void Pool::release(std::byte* data, std::int64_t bytes, Category category) noexc
   by_category_[static_cast<std::size_t>(category)] -= bytes;
 }
 
+void Workspace::rebind(std::byte* base, std::int64_t bytes) {
+  ET_ASSERT(used_ == 0);
+  base_ = base;
+  bytes_ = bytes;
+  peak_ = 0;
+}
+
 std::byte* Workspace::take(std::int64_t bytes) {
   ET_ASSERT(bytes >= 0);
   const std::int64_t begin = used_;

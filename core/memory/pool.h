@@ -88,6 +88,8 @@ class Workspace {
   Workspace() = default;  // dry
   Workspace(std::byte* base, std::int64_t bytes) : base_(base), bytes_(bytes) {}
 
+  /// Moves an empty workspace to other memory: each instruction of a program has its own.
+  void rebind(std::byte* base, std::int64_t bytes);
   /// `bytes` rounded up to kAlignment. Throws Error(internal) past the planned size.
   [[nodiscard]] std::byte* take(std::int64_t bytes);
   [[nodiscard]] Tensor take(Dtype dtype, std::int64_t rows, std::int64_t cols) {

@@ -22,7 +22,8 @@ class Context;
 struct Batch {
   std::int64_t rows = 0;           // T
   Tensor ids, targets, position;   // (T, 1) i32; targets absent: no loss wanted
-  std::span<const MaskItem> mask;  // which keys each query row sees
+  /// Which keys each query row sees: one mask per distinct sliding window, in the order of Model::windows.
+  std::span<const std::vector<MaskItem>> masks;
   Tensor logit_rows;               // (n, 1) i32: rows of x whose logits the head returns; absent outside generation
 };
 

@@ -29,8 +29,8 @@ template <typename A, typename B>
     const double difference = std::abs(a - b);
     if (!std::isfinite(a) || !std::isfinite(b) ||
         !(difference <= tolerance.absolute + tolerance.relative * std::abs(b))) {
-      return ::testing::AssertionFailure()
-             << "at " << i << " of " << actual.size() << ": " << a << " instead of " << b << ", off by " << difference;
+      return ::testing::AssertionFailure() << "at " << i << " of " << actual.size() << ": " << a
+                                           << " instead of " << b << ", off by " << difference;
     }
   }
   return ::testing::AssertionSuccess();

@@ -1,0 +1,98 @@
+#include "core/model/model.h"
+
+#include <algorithm>
+
+#include "core/model/embedding.h"
+#include "core/model/gpt2/block.h"
+#include "core/model/head.h"
+#include "core/model/llama/block.h"
+#include "core/model/rope.h"
+
+namespace edgetrain {
+namespace {
+
+void check(const ModelConfig& c) {
+  ET_CHECK(c.vocab_size > 0 && c.hidden_size > 0 && c.intermediate_size > 0 && c.num_hidden_layers > 0,
+           "sizes must be positive");
+  ET_CHECK(c.num_key_value_heads > 0 && c.num_attention_heads % c.num_key_value_heads == 0,
+           "{} query heads share {} key/value heads", c.num_attention_heads, c.num_key_value_heads);
+  ET_CHECK(
+      c.sliding_window.empty() || static_cast<std::int64_t>(c.sliding_window.size()) == c.num_hidden_layers,
+      "{} sliding windows for {} layers", c.sliding_window.size(), c.num_hidden_layers);
+  const bool gpt2 = c.family == Family::gpt2;
+  ET_CHECK(gpt2 == (c.rope.type == RopeConfig::Type::none), "{} with{} rope", name_of(c.family),
+           gpt2 ? "" : "out");
+  ET_CHECK(gpt2 || c.hidden_act == Activation::silu, "{} gates its MLP with silu only", name_of(c.family));
+  ET_CHECK(!gpt2 || c.num_attention_heads * c.head_dim == c.hidden_size,
+           "GPT-2's heads fill the hidden size");
+}
+
+std::int64_t window_of(const ModelConfig& config, std::int64_t layer) {
+  return config.sliding_window.empty() ? 0 : config.sliding_window[static_cast<std::size_t>(layer)];
+}
+
+// The index of `window` in `windows`, where it is added if it is new.
+std::size_t index_of(std::vector<std::int64_t>& windows, std::int64_t window) {
+  const auto found = std::find(windows.begin(), windows.end(), window);
+  if (found != windows.end()) return static_cast<std::size_t>(found - windows.begin());
+  windows.push_back(window);
+  return windows.size() - 1;
+}
+
+RopeFrequencies shared_frequencies(const ModelConfig& config) {
+  auto frequencies = rope_frequencies(config.rope, config.head_dim);
+  return frequencies.empty() ? nullptr : std::make_shared<const std::vector<float>>(std::move(frequencies));
+}
+
+std::unique_ptr<Unit> make_block(const ModelConfig& config, int layer, Dtype dtype,
+                                 SelfAttention::Options attention) {
+  if (config.family == Family::gpt2)
+    return std::make_unique<Gpt2Block>(config, layer, dtype, std::move(attention));
+  return std::make_unique<LlamaBlock>(config, layer, dtype, std::move(attention));
+}
+
+// Sum of `count(unit, spec)` over all parameters.
+template <typename F>
+std::int64_t sum_over_parameters(const ModelConfig& config, F&& count) {
+  const Model model = build_model(config, {});
+  std::int64_t sum = 0;
+  for (const auto& unit : model.units) {
+    for (const auto& spec : unit->params()) sum += count(*unit, spec);
+  }
+  return sum;
+}
+
+}  // namespace
+
+Model build_model(const ModelConfig& config, const ModelOptions& options) {
+  check(config);
+  Model model{.config = config, .options = options, .units = {}, .windows = {}};
+  const RopeFrequencies rope = shared_frequencies(config);
+  model.units.push_back(std::make_unique<Embedding>(config, options.dtype));
+  for (std::int64_t layer = 0; layer < config.num_hidden_layers; ++layer) {
+    SelfAttention::Options attention{index_of(model.windows, window_of(config, layer)), rope};
+    model.units.push_back(make_block(config, static_cast<int>(layer), options.dtype, std::move(attention)));
+  }
+  model.units.push_back(std::make_unique<Head>(config, options.dtype, options.loss_chunk_rows));
+  return model;
+}
+
+std::int64_t num_parameters(const ModelConfig& config) {
+  return sum_over_parameters(
+      config, [](const Unit&, const ParamSpec& spec) { return spec.tied_to.empty() ? spec.numel() : 0; });
+}
+
+double train_flops_per_token(const ModelConfig& config, std::int64_t seq_len) {
+  const std::int64_t multiplied = sum_over_parameters(config, [](const Unit& unit, const ParamSpec& spec) {
+    return unit.name() == "embedding" ? 0 : spec.numel();
+  });
+  std::int64_t seen = 0;  // keys per query, summed over layers
+  for (std::int64_t layer = 0; layer < config.num_hidden_layers; ++layer) {
+    const std::int64_t window = window_of(config, layer);
+    seen += window == 0 ? seq_len : std::min(seq_len, window);
+  }
+  return 6.0 * static_cast<double>(multiplied) +
+         12.0 * static_cast<double>(config.num_attention_heads * config.head_dim * seen);
+}
+
+}  // namespace edgetrain

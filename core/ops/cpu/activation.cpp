@@ -1,0 +1,212 @@
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "core/ops/cpu/activation.cpp"
+#include <hwy/foreach_target.h>
+// foreach_target.h comes first.
+#include "core/ops/cpu/lanes-inl.h"
+#include "core/ops/cpu/math-inl.h"
+
+#ifndef EDGETRAIN_CORE_OPS_CPU_ACTIVATION_ONCE
+#define EDGETRAIN_CORE_OPS_CPU_ACTIVATION_ONCE
+
+#include "core/ops/cpu/activation.h"
+#include "core/ops/cpu/rectangles.h"
+
+namespace edgetrain::cpu {
+namespace {
+
+struct SwigluForward {
+  Tensor gate, up, y;
+};
+struct SwigluBackward {
+  Tensor gate, up, dy, dgate, dup;
+};
+struct PlainForward {
+  Activation f;
+  Tensor x, y;
+};
+struct PlainBackward {
+  Activation f;
+  Tensor x, dy, dx;
+};
+
+}  // namespace
+}  // namespace edgetrain::cpu
+#endif  // EDGETRAIN_CORE_OPS_CPU_ACTIVATION_ONCE
+
+HWY_BEFORE_NAMESPACE();
+namespace edgetrain::cpu {
+namespace HWY_NAMESPACE {
+namespace {
+
+constexpr float kGeluScale = 0.7978845608028654F;  // sqrt(2 / pi)
+constexpr float kGeluCubic = 0.044715F;
+
+// Each function knows its value and its slope at x.
+struct Silu {
+  static HWY_INLINE V value(V x) { return hn::Mul(x, sigmoid(x).value); }
+  static HWY_INLINE V slope(V x) {
+    const Sigmoid s = sigmoid(x);
+    return hn::MulAdd(x, s.slope, s.value);
+  }
+};
+
+// 0.5 x (1 + tanh u) = x sigmoid(2u), u = sqrt(2/pi) (x + 0.044715 x^3). Hendrycks & Gimpel 2016.
+struct GeluTanh {
+  static HWY_INLINE V twice_u(V x) {
+    const V inner = hn::MulAdd(hn::Mul(x, x), set(kGeluCubic), set(1.0F));
+    return hn::Mul(hn::Mul(x, set(2.0F * kGeluScale)), inner);
+  }
+  static HWY_INLINE V value(V x) { return hn::Mul(x, sigmoid(twice_u(x)).value); }
+  static HWY_INLINE V slope(V x) {
+    const Sigmoid s = sigmoid(twice_u(x));
+    const V inner_slope = hn::MulAdd(hn::Mul(x, x), set(3.0F * kGeluCubic), set(1.0F));
+    const V outer = hn::Mul(hn::Mul(x, set(2.0F * kGeluScale)), inner_slope);
+    return hn::MulAdd(outer, s.slope, s.value);
+  }
+};
+
+struct GeluErf {
+  static HWY_INLINE V value(V x) { return hn::Mul(x, normal(x).cdf); }
+  static HWY_INLINE V slope(V x) {
+    const Normal n = normal(x);
+    return hn::MulAdd(x, n.density, n.cdf);
+  }
+};
+
+struct Relu {  // NaN stays NaN; the slope at 0 is 0, as in PyTorch
+  static HWY_INLINE V value(V x) { return hn::IfThenElse(hn::Lt(x, hn::Zero(D())), hn::Zero(D()), x); }
+  static HWY_INLINE V slope(V x) {
+    return hn::IfThenElseZero(hn::Gt(x, hn::Zero(D())), set(1.0F));
+  }
+};
+
+template <typename T>
+void swiglu_rows(const SwigluForward& a, Part rows, Part cols) {
+  for (std::int64_t r = rows.begin; r < rows.end; ++r) {
+    const T* gate = a.gate.row<T>(r) + cols.begin;
+    const T* up = a.up.row<T>(r) + cols.begin;
+    T* y = a.y.row<T>(r) + cols.begin;
+    for_lanes(static_cast<std::size_t>(cols.size()), [&](std::size_t i, auto part) HWY_ATTR {
+      store(hn::Mul(Silu::value(load(gate + i, part)), load(up + i, part)), y + i, part);
+    });
+  }
+}
+
+template <typename T>
+void swiglu_backward_rows(const SwigluBackward& a, Part rows, Part cols) {
+  for (std::int64_t r = rows.begin; r < rows.end; ++r) {
+    const T* gate = a.gate.row<T>(r) + cols.begin;
+    const T* up = a.up.row<T>(r) + cols.begin;
+    const T* dy = a.dy.row<T>(r) + cols.begin;
+    T* dgate = a.dgate.row<T>(r) + cols.begin;
+    T* dup = a.dup.row<T>(r) + cols.begin;
+    for_lanes(static_cast<std::size_t>(cols.size()), [&](std::size_t i, auto part) HWY_ATTR {
+      const V g = load(gate + i, part), u = load(up + i, part), d = load(dy + i, part);
+      const Sigmoid s = sigmoid(g);
+      store(hn::Mul(hn::Mul(d, u), hn::MulAdd(g, s.slope, s.value)), dgate + i, part);
+      store(hn::Mul(d, hn::Mul(g, s.value)), dup + i, part);
+    });
+  }
+}
+
+template <typename F, typename T>
+void forward_rows(const PlainForward& a, Part rows, Part cols) {
+  for (std::int64_t r = rows.begin; r < rows.end; ++r) {
+    const T* x = a.x.row<T>(r) + cols.begin;
+    T* y = a.y.row<T>(r) + cols.begin;
+    for_lanes(static_cast<std::size_t>(cols.size()), [&](std::size_t i, auto part) HWY_ATTR {
+      store(F::value(load(x + i, part)), y + i, part);
+    });
+  }
+}
+
+template <typename F, typename T>
+void backward_rows(const PlainBackward& a, Part rows, Part cols) {
+  for (std::int64_t r = rows.begin; r < rows.end; ++r) {
+    const T* x = a.x.row<T>(r) + cols.begin;
+    const T* dy = a.dy.row<T>(r) + cols.begin;
+    T* dx = a.dx.row<T>(r) + cols.begin;
+    for_lanes(static_cast<std::size_t>(cols.size()), [&](std::size_t i, auto part) HWY_ATTR {
+      store(hn::Mul(load(dy + i, part), F::slope(load(x + i, part))), dx + i, part);
+    });
+  }
+}
+
+template <typename F>
+void forward_rows_of(const PlainForward& a, Part rows, Part cols) {
+  a.x.dtype == Dtype::f32 ? forward_rows<F, float>(a, rows, cols) : forward_rows<F, Bf16>(a, rows, cols);
+}
+template <typename F>
+void backward_rows_of(const PlainBackward& a, Part rows, Part cols) {
+  a.x.dtype == Dtype::f32 ? backward_rows<F, float>(a, rows, cols) : backward_rows<F, Bf16>(a, rows, cols);
+}
+
+}  // namespace
+
+void SwigluForwardRows(const SwigluForward& a, Part rows, Part cols) {
+  a.gate.dtype == Dtype::f32 ? swiglu_rows<float>(a, rows, cols) : swiglu_rows<Bf16>(a, rows, cols);
+}
+void SwigluBackwardRows(const SwigluBackward& a, Part rows, Part cols) {
+  a.gate.dtype == Dtype::f32 ? swiglu_backward_rows<float>(a, rows, cols) : swiglu_backward_rows<Bf16>(a, rows, cols);
+}
+void PlainForwardRows(const PlainForward& a, Part rows, Part cols) {
+  switch (a.f) {
+    case Activation::gelu_tanh: return forward_rows_of<GeluTanh>(a, rows, cols);
+    case Activation::gelu_erf: return forward_rows_of<GeluErf>(a, rows, cols);
+    case Activation::silu: return forward_rows_of<Silu>(a, rows, cols);
+    case Activation::relu: return forward_rows_of<Relu>(a, rows, cols);
+  }
+}
+void PlainBackwardRows(const PlainBackward& a, Part rows, Part cols) {
+  switch (a.f) {
+    case Activation::gelu_tanh: return backward_rows_of<GeluTanh>(a, rows, cols);
+    case Activation::gelu_erf: return backward_rows_of<GeluErf>(a, rows, cols);
+    case Activation::silu: return backward_rows_of<Silu>(a, rows, cols);
+    case Activation::relu: return backward_rows_of<Relu>(a, rows, cols);
+  }
+}
+
+// NOLINTNEXTLINE(google-readability-namespace-comments)
+}  // namespace HWY_NAMESPACE
+}  // namespace edgetrain::cpu
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace edgetrain::cpu {
+namespace {
+HWY_EXPORT(SwigluForwardRows);
+HWY_EXPORT(SwigluBackwardRows);
+HWY_EXPORT(PlainForwardRows);
+HWY_EXPORT(PlainBackwardRows);
+}  // namespace
+
+void swiglu(const CpuEnv& env, Tensor gate, Tensor up, Tensor y) {
+  const auto [g, u, out] = flattened<3>({gate, up, y});
+  const SwigluForward a{g, u, out};
+  for_rectangles(env, a.y.rows, a.y.cols, 3 * y.bytes(),
+                 [&](Part rows, Part cols) { HWY_DYNAMIC_DISPATCH(SwigluForwardRows)(a, rows, cols); });
+}
+
+void swiglu_backward(const CpuEnv& env, Tensor gate, Tensor up, Tensor dy, Tensor dgate, Tensor dup) {
+  const auto [g, u, d, dg, du] = flattened<5>({gate, up, dy, dgate, dup});
+  const SwigluBackward a{g, u, d, dg, du};
+  for_rectangles(env, a.dy.rows, a.dy.cols, 5 * dy.bytes(),
+                 [&](Part rows, Part cols) { HWY_DYNAMIC_DISPATCH(SwigluBackwardRows)(a, rows, cols); });
+}
+
+void activation(const CpuEnv& env, Activation f, Tensor x, Tensor y) {
+  const auto [in, out] = flattened<2>({x, y});
+  const PlainForward a{f, in, out};
+  for_rectangles(env, a.x.rows, a.x.cols, 2 * x.bytes(),
+                 [&](Part rows, Part cols) { HWY_DYNAMIC_DISPATCH(PlainForwardRows)(a, rows, cols); });
+}
+
+void activation_backward(const CpuEnv& env, Activation f, Tensor x, Tensor dy, Tensor dx) {
+  const auto [in, grad, out] = flattened<3>({x, dy, dx});
+  const PlainBackward a{f, in, grad, out};
+  for_rectangles(env, a.x.rows, a.x.cols, 3 * x.bytes(),
+                 [&](Part rows, Part cols) { HWY_DYNAMIC_DISPATCH(PlainBackwardRows)(a, rows, cols); });
+}
+
+}  // namespace edgetrain::cpu
+#endif  // HWY_ONCE

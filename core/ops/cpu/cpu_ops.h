@@ -1,0 +1,82 @@
+// The operators on the CPU: each call is checked (check.h), done by a kernel of this folder, and followed by a poll.
+//
+// Scratch comes from the Workspace; nothing over 64 KiB comes from the heap once the shapes of a step have been seen.
+// Results do not depend on the number of threads, so there is no slower "canonical" mode to ask for.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <functional>
+
+#include "core/memory/pool.h"
+#include "core/ops/cpu/cpu_options.h"
+#include "core/ops/cpu/gemm.h"
+#include "core/ops/op_kind.h"
+#include "core/ops/ops.h"
+
+namespace edgetrain {
+
+struct OpTime {
+  std::int64_t calls = 0, nanoseconds = 0;
+};
+/// Wall time of the operators, indexed by OpKind.
+using OpTimes = std::array<OpTime, kOpKinds>;
+
+/// One per driver thread.
+class CpuOps : public Ops {
+ public:
+  /// Borrows `workspace` for its own life.
+  CpuOps(Workspace& workspace, const CpuOptions& options);
+  // gemm_ borrows env_.
+  CpuOps(const CpuOps&) = delete;
+  CpuOps& operator=(const CpuOps&) = delete;
+
+  /// `poll` is called after every operator that has not thrown; the driver moves its communication there. Its time is
+  /// in nobody's OpTime. An empty function stops that.
+  void set_poll(std::function<void()> poll) { poll_ = std::move(poll); }
+
+  /// Since construction or reset_times(); all zero unless options.profile.
+  [[nodiscard]] const OpTimes& times() const { return times_; }
+  void reset_times() { times_ = {}; }
+
+  void gemm(Tensor a, bool trans_a, Tensor b, bool trans_b, Tensor c, float beta, Tensor bias = {}) override;
+  void rms_norm(Tensor x, Tensor w, float eps, Tensor y, Tensor rstd) override;
+  void rms_norm_backward(Tensor x, Tensor w, Tensor rstd, Tensor dy, Tensor dx, bool accumulate, Tensor dw,
+                         float beta) override;
+  void layer_norm(Tensor x, Tensor w, Tensor b, float eps, Tensor y, Tensor mean, Tensor rstd) override;
+  void layer_norm_backward(Tensor x, Tensor w, Tensor mean, Tensor rstd, Tensor dy, Tensor dx, bool accumulate,
+                           Tensor dw, Tensor db, float beta) override;
+  void rope(Tensor x, Tensor position, Tensor inv_freq, std::int64_t head_dim, float scale, bool inverse) override;
+  void swiglu(Tensor gate, Tensor up, Tensor y) override;
+  void swiglu_backward(Tensor gate, Tensor up, Tensor dy, Tensor dgate, Tensor dup) override;
+  void activation(Activation f, Tensor x, Tensor y) override;
+  void activation_backward(Activation f, Tensor x, Tensor dy, Tensor dx) override;
+  void add(Tensor a, Tensor b, Tensor y) override;
+  void bias_backward(Tensor dy, Tensor db, float beta) override;
+  void copy(Tensor src, Tensor dst) override;
+  void fill(Tensor dst, float value) override;
+  void embedding(Tensor ids, Tensor table, Tensor y, bool accumulate) override;
+  void embedding_backward(Tensor ids, Tensor dy, Tensor dtable, float beta) override;
+  void attention(Tensor q, Tensor k, Tensor v, std::span<const MaskItem> mask, const AttentionShape& shape, Tensor out,
+                 Tensor lse) override;
+  void attention_backward(Tensor q, Tensor k, Tensor v, Tensor out, Tensor lse, Tensor dout,
+                          std::span<const MaskItem> mask, const AttentionShape& shape, Tensor dq, Tensor dk,
+                          Tensor dv) override;
+  void cross_entropy(Tensor logits, Tensor targets, Tensor loss, Tensor dlogits, float scale) override;
+  void adamw(const AdamWConstants& c, const UpdateScalars& s, Tensor grad, Tensor master, Tensor m, Tensor v,
+             Tensor out) override;
+  void sgd(const SgdConstants& c, const UpdateScalars& s, Tensor grad, Tensor master, Tensor m, Tensor out) override;
+  void sum_squares(Tensor x, Tensor sums) override;
+
+ private:
+  template <typename Kernel>
+  void run(OpKind kind, Kernel&& kernel);
+
+  cpu::CpuEnv env_;
+  cpu::Gemm gemm_;
+  bool profile_;
+  OpTimes times_{};
+  std::function<void()> poll_;
+};
+
+}  // namespace edgetrain

@@ -1,0 +1,24 @@
+#include "core/ops/cpu/cpu_scratch.h"
+
+#include "core/ops/cpu/attention.h"
+
+namespace edgetrain {
+
+CpuScratch::CpuScratch(const CpuOptions& options) : env_(cpu_env(unused_, options)), gemm_(env_) {}
+
+std::int64_t CpuScratch::gemm(const Tensor& a, bool trans_a, const Tensor& b, bool trans_b, const Tensor& c,
+                              float beta, const Tensor& bias) {
+  return gemm_.scratch_bytes(a, trans_a, b, trans_b, c, beta, bias);
+}
+
+std::int64_t CpuScratch::attention(const Tensor& q, const Tensor&, std::span<const MaskItem> mask,
+                                   const AttentionShape& shape) {
+  return cpu::attention_scratch_bytes(env_, mask, shape, q.dtype);
+}
+
+std::int64_t CpuScratch::attention_backward(const Tensor& q, const Tensor& k, std::span<const MaskItem> mask,
+                                            const AttentionShape& shape) {
+  return cpu::attention_backward_scratch_bytes(env_, q.rows, k.rows, mask, shape, q.dtype);
+}
+
+}  // namespace edgetrain

@@ -1,0 +1,174 @@
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "core/ops/cpu/elementwise.cpp"
+#include <hwy/foreach_target.h>
+// foreach_target.h comes first.
+#include "core/ops/cpu/lanes-inl.h"
+
+#ifndef EDGETRAIN_CORE_OPS_CPU_ELEMENTWISE_ONCE
+#define EDGETRAIN_CORE_OPS_CPU_ELEMENTWISE_ONCE
+
+#include <algorithm>
+
+#include "core/ops/cpu/elementwise.h"
+#include "core/ops/cpu/rectangles.h"
+#include "core/tensor/bf16.h"
+
+namespace edgetrain::cpu {
+namespace {
+
+struct Sum {
+  Tensor a, b, y;
+};
+struct Conversion {
+  Tensor src, dst;
+};
+struct BiasFold {
+  Tensor dy, db;
+};
+
+}  // namespace
+}  // namespace edgetrain::cpu
+#endif  // EDGETRAIN_CORE_OPS_CPU_ELEMENTWISE_ONCE
+
+HWY_BEFORE_NAMESPACE();
+namespace edgetrain::cpu {
+namespace HWY_NAMESPACE {
+namespace {
+
+template <typename A, typename B, typename Y>
+void add_rows(const Sum& t, Part rows, Part cols) {
+  for (std::int64_t r = rows.begin; r < rows.end; ++r) {
+    const A* a = t.a.row<A>(r) + cols.begin;
+    const B* b = t.b.row<B>(r) + cols.begin;
+    Y* y = t.y.row<Y>(r) + cols.begin;
+    for_lanes(static_cast<std::size_t>(cols.size()), [&](std::size_t i, auto part) HWY_ATTR {
+      store(hn::Add(load(a + i, part), load(b + i, part)), y + i, part);
+    });
+  }
+}
+template <typename A, typename B>
+void add_rows_to(const Sum& t, Part rows, Part cols) {
+  t.y.dtype == Dtype::f32 ? add_rows<A, B, float>(t, rows, cols) : add_rows<A, B, Bf16>(t, rows, cols);
+}
+template <typename A>
+void add_rows_of(const Sum& t, Part rows, Part cols) {
+  t.b.dtype == Dtype::f32 ? add_rows_to<A, float>(t, rows, cols) : add_rows_to<A, Bf16>(t, rows, cols);
+}
+
+template <typename From, typename To>
+void convert_rows(const Conversion& t, Part rows, Part cols) {
+  for (std::int64_t r = rows.begin; r < rows.end; ++r) {
+    const From* src = t.src.row<From>(r) + cols.begin;
+    To* dst = t.dst.row<To>(r) + cols.begin;
+    for_lanes(static_cast<std::size_t>(cols.size()), [&](std::size_t i, auto part) HWY_ATTR {
+      store(load(src + i, part), dst + i, part);
+    });
+  }
+}
+template <typename From>
+void convert_rows_from(const Conversion& t, Part rows, Part cols) {
+  switch (t.dst.dtype) {
+    case Dtype::f32: return convert_rows<From, float>(t, rows, cols);
+    case Dtype::bf16: return convert_rows<From, Bf16>(t, rows, cols);
+    default: return convert_rows<From, F16>(t, rows, cols);
+  }
+}
+
+template <typename T>
+void bias_columns(const BiasFold& t, Part cols) {
+  for (std::int64_t r = 0; r < t.dy.rows; ++r) {
+    const T* dy = t.dy.row<T>(r) + cols.begin;
+    float* db = t.db.as<float>() + cols.begin;
+    for_lanes(static_cast<std::size_t>(cols.size()), [&](std::size_t i, auto part) HWY_ATTR {
+      store(hn::Add(load(db + i, part), load(dy + i, part)), db + i, part);
+    });
+  }
+}
+
+}  // namespace
+
+void AddRows(const Sum& t, Part rows, Part cols) {
+  t.a.dtype == Dtype::f32 ? add_rows_of<float>(t, rows, cols) : add_rows_of<Bf16>(t, rows, cols);
+}
+void ConvertRows(const Conversion& t, Part rows, Part cols) {
+  switch (t.src.dtype) {
+    case Dtype::f32: return convert_rows_from<float>(t, rows, cols);
+    case Dtype::bf16: return convert_rows_from<Bf16>(t, rows, cols);
+    default: return convert_rows_from<F16>(t, rows, cols);
+  }
+}
+void BiasColumns(const BiasFold& t, Part cols) {
+  t.dy.dtype == Dtype::f32 ? bias_columns<float>(t, cols) : bias_columns<Bf16>(t, cols);
+}
+
+// NOLINTNEXTLINE(google-readability-namespace-comments)
+}  // namespace HWY_NAMESPACE
+}  // namespace edgetrain::cpu
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace edgetrain::cpu {
+namespace {
+
+HWY_EXPORT(AddRows);
+HWY_EXPORT(ConvertRows);
+HWY_EXPORT(BiasColumns);
+
+void copy_bytes(const Tensor& src, const Tensor& dst, Part rows, Part cols) {
+  const std::int64_t size = size_of(src.dtype);
+  for (std::int64_t r = rows.begin; r < rows.end; ++r) {
+    std::memcpy(dst.data + (r * dst.row_stride + cols.begin) * size, src.data + (r * src.row_stride + cols.begin) * size,
+                static_cast<std::size_t>(cols.size() * size));
+  }
+}
+
+template <typename T>
+void fill_rows(const Tensor& dst, Part rows, Part cols, T value) {
+  for (std::int64_t r = rows.begin; r < rows.end; ++r) std::fill_n(dst.row<T>(r) + cols.begin, cols.size(), value);
+}
+
+void fill_rows(const Tensor& dst, Part rows, Part cols, float value) {
+  switch (dst.dtype) {
+    case Dtype::f32: return fill_rows<float>(dst, rows, cols, value);
+    case Dtype::bf16: return fill_rows<std::uint16_t>(dst, rows, cols, bf16_from_float(value));
+    case Dtype::f16: return fill_rows<std::uint16_t>(dst, rows, cols, f16_from_float(value));
+    case Dtype::f64: return fill_rows<double>(dst, rows, cols, static_cast<double>(value));
+    case Dtype::i32: return fill_rows<std::int32_t>(dst, rows, cols, static_cast<std::int32_t>(value));
+    case Dtype::i64: return fill_rows<std::int64_t>(dst, rows, cols, static_cast<std::int64_t>(value));
+    case Dtype::u8: return fill_rows<std::uint8_t>(dst, rows, cols, static_cast<std::uint8_t>(value));
+  }
+}
+
+}  // namespace
+
+void add(const CpuEnv& env, Tensor a, Tensor b, Tensor y) {
+  const auto [left, right, out] = flattened<3>({a, b, y});
+  const Sum t{left, right, out};
+  for_rectangles(env, t.y.rows, t.y.cols, a.bytes() + b.bytes() + y.bytes(),
+                 [&](Part rows, Part cols) { HWY_DYNAMIC_DISPATCH(AddRows)(t, rows, cols); });
+}
+
+void bias_backward(const CpuEnv& env, Tensor dy, Tensor db, float beta) {
+  if (beta == 0.0F) std::memset(db.data, 0, static_cast<std::size_t>(db.bytes()));
+  const BiasFold t{dy, db};
+  for_parts(env, dy.cols, kColumnGrain, dy.bytes(), [&](Part cols) { HWY_DYNAMIC_DISPATCH(BiasColumns)(t, cols); });
+}
+
+void copy(const CpuEnv& env, Tensor src, Tensor dst) {
+  const auto [from, to] = flattened<2>({src, dst});
+  const Conversion t{from, to};
+  for_rectangles(env, t.src.rows, t.src.cols, src.bytes() + dst.bytes(), [&](Part rows, Part cols) {
+    t.src.dtype == t.dst.dtype ? copy_bytes(t.src, t.dst, rows, cols)
+                               : HWY_DYNAMIC_DISPATCH(ConvertRows)(t, rows, cols);
+  });
+}
+
+void fill(const CpuEnv& env, Tensor dst, float value) {
+  const auto [to] = flattened<1>({dst});
+  const Tensor target = to;
+  for_rectangles(env, target.rows, target.cols, dst.bytes(),
+                 [&](Part rows, Part cols) { fill_rows(target, rows, cols, value); });
+}
+
+}  // namespace edgetrain::cpu
+#endif  // HWY_ONCE

@@ -1,0 +1,109 @@
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "core/ops/cpu/embedding.cpp"
+#include <hwy/foreach_target.h>
+// foreach_target.h comes first.
+#include "core/ops/cpu/lanes-inl.h"
+
+#ifndef EDGETRAIN_CORE_OPS_CPU_EMBEDDING_ONCE
+#define EDGETRAIN_CORE_OPS_CPU_EMBEDDING_ONCE
+
+#include "core/ops/cpu/elementwise.h"
+#include "core/ops/cpu/embedding.h"
+#include "core/ops/cpu/parallel.h"
+
+namespace edgetrain::cpu {
+namespace {
+
+struct Lookup {
+  Tensor ids, table, y;
+  bool accumulate;
+};
+struct Scatter {
+  Tensor ids, dy, dtable;
+};
+
+}  // namespace
+}  // namespace edgetrain::cpu
+#endif  // EDGETRAIN_CORE_OPS_CPU_EMBEDDING_ONCE
+
+HWY_BEFORE_NAMESPACE();
+namespace edgetrain::cpu {
+namespace HWY_NAMESPACE {
+namespace {
+
+/// to += from
+template <typename From, typename To>
+HWY_INLINE void add_row(const From* from, To* to, std::int64_t n) {
+  for_lanes(static_cast<std::size_t>(n), [&](std::size_t i, auto part) HWY_ATTR {
+    store(hn::Add(load(to + i, part), load(from + i, part)), to + i, part);
+  });
+}
+
+template <typename T>
+void lookup_rows(const Lookup& a, Part rows) {
+  for (std::int64_t r = rows.begin; r < rows.end; ++r) {
+    const T* from = a.table.row<T>(*a.ids.row<std::int32_t>(r));
+    if (a.accumulate) {
+      add_row(from, a.y.row<T>(r), a.y.cols);
+    } else {
+      std::memcpy(a.y.row<T>(r), from, static_cast<std::size_t>(a.y.cols) * sizeof(T));
+    }
+  }
+}
+
+template <typename T>
+void scatter_columns(const Scatter& a, Part cols) {
+  for (std::int64_t r = 0; r < a.dy.rows; ++r) {
+    float* to = a.dtable.row<float>(*a.ids.row<std::int32_t>(r)) + cols.begin;
+    add_row(a.dy.row<T>(r) + cols.begin, to, cols.size());
+  }
+}
+
+}  // namespace
+
+void LookupRows(const Lookup& a, Part rows) {
+  a.y.dtype == Dtype::f32 ? lookup_rows<float>(a, rows) : lookup_rows<Bf16>(a, rows);
+}
+void ScatterColumns(const Scatter& a, Part cols) {
+  a.dy.dtype == Dtype::f32 ? scatter_columns<float>(a, cols) : scatter_columns<Bf16>(a, cols);
+}
+
+// NOLINTNEXTLINE(google-readability-namespace-comments)
+}  // namespace HWY_NAMESPACE
+}  // namespace edgetrain::cpu
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace edgetrain::cpu {
+namespace {
+
+HWY_EXPORT(LookupRows);
+HWY_EXPORT(ScatterColumns);
+
+void require_ids_in_range(const Tensor& ids, std::int64_t vocab) {
+  for (std::int64_t r = 0; r < ids.rows; ++r) {
+    const std::int32_t id = *ids.row<std::int32_t>(r);
+    if (id < 0 || id >= vocab) [[unlikely]] {
+      throw Error(ErrorClass::data, fmt::format("token id {} in row {} is outside the vocabulary [0, {})", id, r, vocab));
+    }
+  }
+}
+
+}  // namespace
+
+void embedding(const CpuEnv& env, Tensor ids, Tensor table, Tensor y, bool accumulate) {
+  require_ids_in_range(ids, table.rows);
+  const Lookup a{ids, table, y, accumulate};
+  for_parts(env, y.rows, 1, 2 * y.bytes(), [&](Part rows) { HWY_DYNAMIC_DISPATCH(LookupRows)(a, rows); });
+}
+
+void embedding_backward(const CpuEnv& env, Tensor ids, Tensor dy, Tensor dtable, float beta) {
+  require_ids_in_range(ids, dtable.rows);
+  if (beta == 0.0F) fill(env, dtable, 0.0F);
+  const Scatter a{ids, dy, dtable};
+  for_parts(env, dy.cols, kColumnGrain, 3 * dy.bytes(),
+            [&](Part cols) { HWY_DYNAMIC_DISPATCH(ScatterColumns)(a, cols); });
+}
+
+}  // namespace edgetrain::cpu
+#endif  // HWY_ONCE

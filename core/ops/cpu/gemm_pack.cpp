@@ -1,0 +1,274 @@
+#include "core/ops/cpu/gemm_pack.h"
+
+#include <algorithm>
+#include <cstring>
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "core/ops/cpu/gemm_pack.cpp"
+#include <hwy/foreach_target.h>
+#include <hwy/highway.h>
+
+#include "core/ops/cpu/lanes-inl.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace edgetrain::cpu {
+namespace HWY_NAMESPACE {
+
+// Transposes work in 128-bit blocks on every target: four loads, unpacks, four stores. Wider shuffles were not faster,
+// since stores to a cache line per row are the limit.
+using U32x4 = hn::CappedTag<std::uint32_t, 4>;
+using U64x2 = hn::CappedTag<std::uint64_t, 2>;
+using U16x8 = hn::CappedTag<std::uint16_t, 8>;
+using U16x4 = hn::CappedTag<std::uint16_t, 4>;
+
+// Four elements as 32 bits: as they are, or bf16 widened.
+HWY_INLINE hn::Vec<U32x4> load4(const std::uint32_t* p) { return hn::LoadU(U32x4(), p); }
+HWY_INLINE hn::Vec<U32x4> load4(const std::uint16_t* p) {
+  return hn::ShiftLeft<16>(hn::PromoteTo(U32x4(), hn::LoadU(U16x4(), p)));
+}
+HWY_INLINE std::uint32_t load1(const std::uint32_t* p) { return *p; }
+HWY_INLINE std::uint32_t load1(const std::uint16_t* p) { return static_cast<std::uint32_t>(*p) << 16; }
+// Pairs of bf16 need not lie on 4 bytes.
+struct Pair {
+  std::uint16_t first, second;
+};
+HWY_INLINE hn::Vec<U32x4> load4(const Pair* p) {
+  return hn::BitCast(U32x4(), hn::LoadU(U16x8(), &p->first));
+}
+HWY_INLINE std::uint32_t load1(const Pair* p) {
+  return static_cast<std::uint32_t>(p->first) | (static_cast<std::uint32_t>(p->second) << 16);
+}
+
+// dst[j * dst_ld + i] = src[i * src_ld + j] for a 4 x 4 block.
+template <typename T>
+HWY_INLINE void transpose_4x4(const T* src, std::int64_t src_ld, std::uint32_t* dst, std::int64_t dst_ld) {
+  const U32x4 d;
+  const U64x2 d64;
+  const auto r0 = load4(src), r1 = load4(src + src_ld), r2 = load4(src + 2 * src_ld), r3 = load4(src + 3 * src_ld);
+  const auto a = hn::BitCast(d64, hn::InterleaveLower(d, r0, r1)), b = hn::BitCast(d64, hn::InterleaveLower(d, r2, r3));
+  const auto e = hn::BitCast(d64, hn::InterleaveUpper(d, r0, r1)), f = hn::BitCast(d64, hn::InterleaveUpper(d, r2, r3));
+  hn::StoreU(hn::BitCast(d, hn::InterleaveLower(d64, a, b)), d, dst);
+  hn::StoreU(hn::BitCast(d, hn::InterleaveUpper(d64, a, b)), d, dst + dst_ld);
+  hn::StoreU(hn::BitCast(d, hn::InterleaveLower(d64, e, f)), d, dst + 2 * dst_ld);
+  hn::StoreU(hn::BitCast(d, hn::InterleaveUpper(d64, e, f)), d, dst + 3 * dst_ld);
+}
+
+// dst (cols, rows) = src (rows, cols)^T. Sixteen source rows at a time fill whole cache lines of dst.
+template <typename T>
+void transpose32(const T* src, std::int64_t src_ld, std::int64_t rows, std::int64_t cols, std::uint32_t* dst,
+                 std::int64_t dst_ld) {
+  const std::int64_t whole_rows = rows / 4 * 4, whole_cols = cols / 4 * 4;
+  for (std::int64_t r0 = 0; r0 < whole_rows; r0 += 16) {
+    const std::int64_t r1 = std::min(whole_rows, r0 + 16);
+    for (std::int64_t c = 0; c < whole_cols; c += 4) {
+      for (std::int64_t r = r0; r < r1; r += 4) {
+        transpose_4x4(src + r * src_ld + c, src_ld, dst + c * dst_ld + r, dst_ld);
+      }
+    }
+  }
+  for (std::int64_t r = 0; r < rows; ++r) {
+    for (std::int64_t c = r < whole_rows ? whole_cols : 0; c < cols; ++c) dst[c * dst_ld + r] = load1(src + r * src_ld + c);
+  }
+}
+
+// dst[j * dst_ld + i] = src[i * src_ld + j] for an 8 x 8 block of 16-bit elements.
+HWY_INLINE void transpose_8x8(const std::uint16_t* src, std::int64_t src_ld, std::uint16_t* dst, std::int64_t dst_ld) {
+  const U16x8 d;
+  const U32x4 d32;
+  const U64x2 d64;
+  const auto row = [&](int i) { return hn::LoadU(d, src + i * src_ld); };
+  const auto low = [&](int i, int j) { return hn::BitCast(d32, hn::InterleaveLower(d, row(i), row(j))); };
+  const auto up = [&](int i, int j) { return hn::BitCast(d32, hn::InterleaveUpper(d, row(i), row(j))); };
+  const auto l01 = low(0, 1), l23 = low(2, 3), l45 = low(4, 5), l67 = low(6, 7);
+  const auto u01 = up(0, 1), u23 = up(2, 3), u45 = up(4, 5), u67 = up(6, 7);
+  const auto put = [&](int j, auto top, auto bottom) {  // rows j and j + 1 of dst
+    const auto t = hn::BitCast(d64, top), b = hn::BitCast(d64, bottom);
+    hn::StoreU(hn::BitCast(d, hn::InterleaveLower(d64, t, b)), d, dst + j * dst_ld);
+    hn::StoreU(hn::BitCast(d, hn::InterleaveUpper(d64, t, b)), d, dst + (j + 1) * dst_ld);
+  };
+  put(0, hn::InterleaveLower(d32, l01, l23), hn::InterleaveLower(d32, l45, l67));
+  put(2, hn::InterleaveUpper(d32, l01, l23), hn::InterleaveUpper(d32, l45, l67));
+  put(4, hn::InterleaveLower(d32, u01, u23), hn::InterleaveLower(d32, u45, u67));
+  put(6, hn::InterleaveUpper(d32, u01, u23), hn::InterleaveUpper(d32, u45, u67));
+}
+
+void transpose16(const std::uint16_t* src, std::int64_t src_ld, std::int64_t rows, std::int64_t cols,
+                 std::uint16_t* dst, std::int64_t dst_ld) {
+  const std::int64_t whole_rows = rows / 8 * 8, whole_cols = cols / 8 * 8;
+  for (std::int64_t r0 = 0; r0 < whole_rows; r0 += 32) {
+    const std::int64_t r1 = std::min(whole_rows, r0 + 32);
+    for (std::int64_t c = 0; c < whole_cols; c += 8) {
+      for (std::int64_t r = r0; r < r1; r += 8) {
+        transpose_8x8(src + r * src_ld + c, src_ld, dst + c * dst_ld + r, dst_ld);
+      }
+    }
+  }
+  for (std::int64_t r = 0; r < rows; ++r) {
+    for (std::int64_t c = r < whole_rows ? whole_cols : 0; c < cols; ++c) dst[c * dst_ld + r] = src[r * src_ld + c];
+  }
+}
+
+void widen_row(const std::uint16_t* src, std::int64_t n, float* dst) {
+  const auto* from = reinterpret_cast<const Bf16*>(src);
+  for_lanes(static_cast<std::size_t>(n), [&](std::size_t i, auto part) {
+    const V value = load(from + i, part);
+    if constexpr (std::is_same_v<decltype(part), Full>) {
+      store(value, dst + i, part);
+    } else {
+      HWY_ALIGN float buffer[hn::MaxLanes(D())];
+      hn::Store(value, D(), buffer);
+      std::memcpy(dst + i, buffer, part.count * sizeof(float));
+    }
+  });
+}
+
+void narrow_row(const float* src, std::int64_t n, std::uint16_t* dst) {
+  auto* to = reinterpret_cast<Bf16*>(dst);
+  for_lanes(static_cast<std::size_t>(n),
+            [&](std::size_t i, auto part) { store(load(src + i, part), to + i, part); });
+}
+
+// dst[2 n], dst[2 n + 1] = row0[n], row1[n]; row1 null: zeros.
+void zip_rows(const std::uint16_t* row0, const std::uint16_t* row1, std::int64_t n, std::uint16_t* dst) {
+  const U16x8 d;
+  std::int64_t i = 0;
+  for (; i + 8 <= n; i += 8) {
+    const auto a = hn::LoadU(d, row0 + i);
+    const auto b = row1 == nullptr ? hn::Zero(d) : hn::LoadU(d, row1 + i);
+    hn::StoreU(hn::InterleaveLower(d, a, b), d, dst + 2 * i);
+    hn::StoreU(hn::InterleaveUpper(d, a, b), d, dst + 2 * i + 8);
+  }
+  for (; i < n; ++i) {
+    dst[2 * i] = row0[i];
+    dst[2 * i + 1] = row1 == nullptr ? std::uint16_t{0} : row1[i];
+  }
+}
+
+template <typename T>
+void rows_to_32(const T* src, std::int64_t ld, bool transposed, std::int64_t rows, std::int64_t cols,
+                std::uint32_t* dst, std::int64_t dst_ld) {
+  if (transposed) {
+    transpose32(src, ld, cols, rows, dst, dst_ld);
+    return;
+  }
+  for (std::int64_t r = 0; r < rows; ++r) {
+    if constexpr (sizeof(T) == 4) {
+      std::memcpy(dst + r * dst_ld, src + r * ld, static_cast<std::size_t>(cols) * 4);
+    } else {
+      widen_row(src + r * ld, cols, reinterpret_cast<float*>(dst + r * dst_ld));
+    }
+  }
+}
+
+void rows_to_16(const std::uint16_t* src, std::int64_t ld, bool transposed, std::int64_t rows, std::int64_t cols,
+                std::uint16_t* dst, std::int64_t dst_ld) {
+  if (transposed) {
+    transpose16(src, ld, cols, rows, dst, dst_ld);
+    return;
+  }
+  for (std::int64_t r = 0; r < rows; ++r) {
+    std::memcpy(dst + r * dst_ld, src + r * ld, static_cast<std::size_t>(cols) * 2);
+  }
+}
+
+void rows_kernel(const PackSource& src, std::int64_t rows, std::int64_t cols, void* dst, Dtype dst_dtype,
+                 std::int64_t dst_ld) {
+  if (dst_dtype == Dtype::bf16) {
+    rows_to_16(static_cast<const std::uint16_t*>(src.data), src.ld, src.transposed, rows, cols,
+               static_cast<std::uint16_t*>(dst), dst_ld);
+  } else if (src.dtype == Dtype::f32) {
+    rows_to_32(static_cast<const std::uint32_t*>(src.data), src.ld, src.transposed, rows, cols,
+               static_cast<std::uint32_t*>(dst), dst_ld);
+  } else {
+    rows_to_32(static_cast<const std::uint16_t*>(src.data), src.ld, src.transposed, rows, cols,
+               static_cast<std::uint32_t*>(dst), dst_ld);
+  }
+}
+
+// Stored (cols, rows): two neighbours along k are neighbours in memory, so pairs move like one 32-bit element. The
+// stride may be odd, so rows are transposed in blocks whose addresses are computed in 16-bit units.
+void pairs_transposed(const std::uint16_t* src, std::int64_t ld, std::int64_t rows, std::int64_t cols,
+                      std::uint32_t* dst) {
+  const std::int64_t pairs = rows / 2;
+  const U32x4 d;
+  const U64x2 d64;
+  const auto at = [&](std::int64_t c, std::int64_t p) { return reinterpret_cast<const Pair*>(src + c * ld + 2 * p); };
+  const std::int64_t whole_cols = cols / 4 * 4, whole_pairs = pairs / 4 * 4;
+  for (std::int64_t c0 = 0; c0 < whole_cols; c0 += 16) {
+    const std::int64_t c1 = std::min(whole_cols, c0 + 16);
+    for (std::int64_t p = 0; p < whole_pairs; p += 4) {
+      for (std::int64_t c = c0; c < c1; c += 4) {
+        const auto r0 = load4(at(c, p)), r1 = load4(at(c + 1, p)), r2 = load4(at(c + 2, p)), r3 = load4(at(c + 3, p));
+        const auto a = hn::BitCast(d64, hn::InterleaveLower(d, r0, r1));
+        const auto b = hn::BitCast(d64, hn::InterleaveLower(d, r2, r3));
+        const auto e = hn::BitCast(d64, hn::InterleaveUpper(d, r0, r1));
+        const auto f = hn::BitCast(d64, hn::InterleaveUpper(d, r2, r3));
+        std::uint32_t* to = dst + p * kPackColumns + c;
+        hn::StoreU(hn::BitCast(d, hn::InterleaveLower(d64, a, b)), d, to);
+        hn::StoreU(hn::BitCast(d, hn::InterleaveUpper(d64, a, b)), d, to + kPackColumns);
+        hn::StoreU(hn::BitCast(d, hn::InterleaveLower(d64, e, f)), d, to + 2 * kPackColumns);
+        hn::StoreU(hn::BitCast(d, hn::InterleaveUpper(d64, e, f)), d, to + 3 * kPackColumns);
+      }
+    }
+  }
+  for (std::int64_t c = 0; c < cols; ++c) {
+    for (std::int64_t p = c < whole_cols ? whole_pairs : 0; p < pairs; ++p) dst[p * kPackColumns + c] = load1(at(c, p));
+    if (rows % 2 != 0) dst[pairs * kPackColumns + c] = src[c * ld + rows - 1];  // high half: row `rows` is zero
+  }
+}
+
+void pairs_kernel(const PackSource& src, std::int64_t rows, std::int64_t cols, void* dst) {
+  const auto* from = static_cast<const std::uint16_t*>(src.data);
+  if (src.transposed) {
+    pairs_transposed(from, src.ld, rows, cols, static_cast<std::uint32_t*>(dst));
+    return;
+  }
+  auto* to = static_cast<std::uint16_t*>(dst);
+  for (std::int64_t k = 0; k < rows; k += 2) {
+    const std::uint16_t* next = k + 1 < rows ? from + (k + 1) * src.ld : nullptr;
+    zip_rows(from + k * src.ld, next, cols, to + k * kPackColumns);
+  }
+}
+
+void narrow_kernel(const float* acc, std::int64_t acc_ld, std::int64_t rows, std::int64_t cols, std::uint16_t* c,
+                   std::int64_t c_ld) {
+  for (std::int64_t r = 0; r < rows; ++r) narrow_row(acc + r * acc_ld, cols, c + r * c_ld);
+}
+
+// NOLINTNEXTLINE(google-readability-namespace-comments)
+}  // namespace HWY_NAMESPACE
+}  // namespace edgetrain::cpu
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace edgetrain::cpu {
+
+HWY_EXPORT(rows_kernel);
+HWY_EXPORT(pairs_kernel);
+HWY_EXPORT(narrow_kernel);
+
+void pack_rows(const PackSource& src, std::int64_t rows, std::int64_t cols, void* dst, Dtype dst_dtype,
+               std::int64_t dst_ld, std::int64_t padded_rows, std::int64_t padded_cols) {
+  if (padded_rows != rows || padded_cols != cols) {
+    const std::int64_t size = size_of(dst_dtype);
+    for (std::int64_t r = 0; r < padded_rows; ++r) {
+      std::memset(static_cast<std::byte*>(dst) + r * dst_ld * size, 0, static_cast<std::size_t>(padded_cols * size));
+    }
+  }
+  HWY_DYNAMIC_DISPATCH(rows_kernel)(src, rows, cols, dst, dst_dtype, dst_ld);
+}
+
+void pack_pairs(const PackSource& src, std::int64_t rows, std::int64_t cols, void* dst, std::int64_t padded_rows) {
+  if (padded_rows != rows || cols != kPackColumns) {
+    std::memset(dst, 0, static_cast<std::size_t>(padded_rows * kPackColumns * size_of(Dtype::bf16)));
+  }
+  HWY_DYNAMIC_DISPATCH(pairs_kernel)(src, rows, cols, dst);
+}
+
+void narrow_rows(const float* acc, std::int64_t acc_ld, std::int64_t rows, std::int64_t cols, std::uint16_t* c,
+                 std::int64_t c_ld) {
+  HWY_DYNAMIC_DISPATCH(narrow_kernel)(acc, acc_ld, rows, cols, c, c_ld);
+}
+
+}  // namespace edgetrain::cpu
+#endif  // HWY_ONCE

@@ -1,0 +1,161 @@
+// Vectors of f32 over f32, bf16 and f16 storage, for every Highway target: loads, stores, loops with a tail, row sums.
+//
+// Why own conversions: Highway 1.0.3 truncates to bf16, and the hardware's f16 load makes signalling NaNs quiet. These
+// give the bits of core/tensor/bf16.h on every target, for every input.
+// Why a stack buffer for tails and not masked loads: before AVX2 a masked load of 1.0.3 reads past the end.
+//
+// Per-target header: included once per target by foreach_target.h, hence the toggled guard.
+#if defined(EDGETRAIN_CORE_OPS_CPU_LANES_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef EDGETRAIN_CORE_OPS_CPU_LANES_INL_H_
+#undef EDGETRAIN_CORE_OPS_CPU_LANES_INL_H_
+#else
+#define EDGETRAIN_CORE_OPS_CPU_LANES_INL_H_
+#endif
+
+#include <hwy/highway.h>
+
+#include <cstddef>
+#include <cstring>
+
+#include "core/ops/cpu/storage.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace edgetrain::cpu {
+namespace HWY_NAMESPACE {
+namespace hn = hwy::HWY_NAMESPACE;
+
+using D = hn::ScalableTag<float>;
+using DI = hn::RebindToSigned<D>;
+using DU = hn::RebindToUnsigned<D>;
+using DHalf = hn::Rebind<std::uint16_t, D>;  // as many lanes of 16 bits
+using V = hn::Vec<D>;
+using VHalf = hn::Vec<DHalf>;
+
+HWY_INLINE V set(float value) { return hn::Set(D(), value); }
+
+// ---- conversions ----
+
+HWY_INLINE V widen(VHalf half, Bf16) { return hn::BitCast(D(), hn::ShiftLeft<16>(hn::PromoteTo(DU(), half))); }
+
+HWY_INLINE VHalf narrow(V value, Bf16) {
+  const DU du;
+  const auto bits = hn::BitCast(du, value);
+  const auto high = hn::ShiftRight<16>(bits);
+  const auto rounding = hn::Add(hn::And(high, hn::Set(du, 1U)), hn::Set(du, 0x7fffU));
+  const auto rounded = hn::ShiftRight<16>(hn::Add(bits, rounding));
+  const auto quiet_nan = hn::Or(high, hn::Set(du, 0x40U));
+  const auto is_nan = hn::RebindMask(du, hn::IsNaN(value));
+  return hn::TruncateTo(DHalf(), hn::IfThenElse(is_nan, quiet_nan, rounded));
+}
+
+HWY_INLINE V widen(VHalf half, F16) {
+  const DU du;
+  const DI di;
+  const auto bits = hn::PromoteTo(du, half);
+  const auto sign = hn::ShiftLeft<16>(hn::And(bits, hn::Set(du, 0x8000U)));
+  const auto magnitude = hn::And(bits, hn::Set(du, 0x7fffU));
+  const auto shifted = hn::ShiftLeft<13>(magnitude);
+  const auto normal = hn::Add(shifted, hn::Set(du, 112U << 23));
+  const auto special = hn::Add(shifted, hn::Set(du, 224U << 23));  // infinity, NaN: exponent 31 becomes 255
+  const auto subnormal = hn::BitCast(du, hn::Mul(hn::ConvertTo(D(), hn::BitCast(di, magnitude)), set(0x1p-24F)));
+  const auto is_special = hn::RebindMask(du, hn::Gt(hn::BitCast(di, magnitude), hn::Set(di, 0x7bff)));
+  const auto is_subnormal = hn::RebindMask(du, hn::Lt(hn::BitCast(di, magnitude), hn::Set(di, 0x400)));
+  const auto result = hn::IfThenElse(is_special, special, hn::IfThenElse(is_subnormal, subnormal, normal));
+  return hn::BitCast(D(), hn::Or(sign, result));
+}
+
+HWY_INLINE VHalf narrow(V value, F16) {
+  const DU du;
+  const DI di;
+  const auto bits = hn::BitCast(du, value);
+  const auto sign = hn::And(hn::ShiftRight<16>(bits), hn::Set(du, 0x8000U));
+  const auto magnitude = hn::And(bits, hn::Set(du, 0x7fffffffU));
+  const auto rebased = hn::Sub(magnitude, hn::Set(du, 0x38000000U));
+  const auto odd = hn::And(hn::ShiftRight<13>(rebased), hn::Set(du, 1U));
+  const auto normal = hn::ShiftRight<13>(hn::Add(rebased, hn::Add(odd, hn::Set(du, 0xfffU))));
+  // Adding 1/2 leaves the float's last bit at 2^-24, the quantum of binary16 subnormals: the sum rounds, once, to even.
+  const auto half = set(0.5F);
+  const auto subnormal = hn::Sub(hn::BitCast(du, hn::Add(hn::BitCast(D(), magnitude), half)), hn::BitCast(du, half));
+  const auto nan = hn::Or(hn::And(hn::ShiftRight<13>(magnitude), hn::Set(du, 0x1ffU)), hn::Set(du, 0x7e00U));
+  const auto signed_magnitude = hn::BitCast(di, magnitude);
+  const auto is_subnormal = hn::RebindMask(du, hn::Lt(signed_magnitude, hn::Set(di, 0x38800000)));
+  const auto is_huge = hn::RebindMask(du, hn::Gt(signed_magnitude, hn::Set(di, 0x477fefff)));
+  const auto is_nan = hn::RebindMask(du, hn::Gt(signed_magnitude, hn::Set(di, 0x7f800000)));
+  auto result = hn::IfThenElse(is_subnormal, subnormal, normal);
+  result = hn::IfThenElse(is_huge, hn::Set(du, 0x7c00U), result);
+  result = hn::IfThenElse(is_nan, nan, result);
+  return hn::TruncateTo(DHalf(), hn::Or(sign, result));
+}
+
+// ---- loads and stores of one whole vector, or of its first lanes ----
+
+struct Full {};
+struct Tail {
+  std::size_t count;  // 1 .. lanes - 1
+};
+
+HWY_INLINE V load(const float* p, Full) { return hn::LoadU(D(), p); }
+template <typename T>
+HWY_INLINE V load(const T* p, Full) {
+  return widen(hn::LoadU(DHalf(), &p->bits), T{});
+}
+/// Lanes from `count` on are zero.
+template <typename T>
+HWY_INLINE V load(const T* p, Tail tail) {
+  HWY_ALIGN T buffer[hn::MaxLanes(D())] = {};
+  std::memcpy(buffer, p, tail.count * sizeof(T));
+  return load(buffer, Full{});
+}
+
+HWY_INLINE void store(V value, float* p, Full) { hn::StoreU(value, D(), p); }
+template <typename T>
+HWY_INLINE void store(V value, T* p, Full) {
+  hn::StoreU(narrow(value, T{}), DHalf(), &p->bits);
+}
+template <typename T>
+HWY_INLINE void store(V value, T* p, Tail tail) {
+  HWY_ALIGN T buffer[hn::MaxLanes(D())];
+  store(value, buffer, Full{});
+  std::memcpy(p, buffer, tail.count * sizeof(T));
+}
+
+/// Zeroes the lanes that lie past the end, where a sum's terms are not zero by themselves.
+HWY_INLINE V keep(V value, Full) { return value; }
+HWY_INLINE V keep(V value, Tail tail) { return hn::IfThenElseZero(hn::FirstN(D(), tail.count), value); }
+
+// ---- loops ----
+
+/// body(i, part) for i = 0, lanes, 2 lanes, ... below n; the last part may be a Tail.
+template <typename Body>
+HWY_INLINE void for_lanes(std::size_t n, const Body& body) {
+  const std::size_t lanes = hn::Lanes(D());
+  std::size_t i = 0;
+  for (; i + lanes <= n; i += lanes) body(i, Full{});
+  if (i < n) body(i, Tail{n - i});
+}
+
+/// Sum over i < n, in four interleaved chains (a single one waits for its own additions). term(sum, i, part) returns
+/// `sum` plus its terms, which must be zero past the end of a Tail. The order depends on n and the target alone.
+template <typename Term>
+HWY_INLINE float sum_lanes(std::size_t n, const Term& term) {
+  const D d;
+  const std::size_t lanes = hn::Lanes(d);
+  V s0 = hn::Zero(d), s1 = s0, s2 = s0, s3 = s0;
+  std::size_t i = 0;
+  for (; i + 4 * lanes <= n; i += 4 * lanes) {
+    s0 = term(s0, i, Full{});
+    s1 = term(s1, i + lanes, Full{});
+    s2 = term(s2, i + 2 * lanes, Full{});
+    s3 = term(s3, i + 3 * lanes, Full{});
+  }
+  for (; i + lanes <= n; i += lanes) s0 = term(s0, i, Full{});
+  if (i < n) s1 = term(s1, i, Tail{n - i});
+  return hn::GetLane(hn::SumOfLanes(d, hn::Add(hn::Add(s0, s1), hn::Add(s2, s3))));
+}
+
+// NOLINTNEXTLINE(google-readability-namespace-comments)
+}  // namespace HWY_NAMESPACE
+}  // namespace edgetrain::cpu
+HWY_AFTER_NAMESPACE();
+
+#endif  // per-target guard

@@ -1,0 +1,276 @@
+// T = rows, C = width of a normalised group, G = groups per row (1 but for per-head norms).
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "core/ops/cpu/norm.cpp"
+#include <hwy/foreach_target.h>
+// foreach_target.h comes first.
+#include "core/ops/cpu/lanes-inl.h"
+
+#ifndef EDGETRAIN_CORE_OPS_CPU_NORM_ONCE
+#define EDGETRAIN_CORE_OPS_CPU_NORM_ONCE
+
+#include <cmath>
+
+#include "core/ops/cpu/norm.h"
+#include "core/ops/cpu/parallel.h"
+
+namespace edgetrain::cpu {
+namespace {
+
+struct RmsForward {
+  Tensor x, w, y, rstd;
+  float eps;
+};
+struct RmsBackward {
+  Tensor x, w, rstd, dy, dx, dw;
+  bool accumulate;
+};
+struct LayerForward {
+  Tensor x, w, b, y, mean, rstd;
+  float eps;
+};
+struct LayerBackward {
+  Tensor x, w, mean, rstd, dy, dx, dw, db;
+  bool accumulate;
+};
+
+}  // namespace
+}  // namespace edgetrain::cpu
+#endif  // EDGETRAIN_CORE_OPS_CPU_NORM_ONCE
+
+HWY_BEFORE_NAMESPACE();
+namespace edgetrain::cpu {
+namespace HWY_NAMESPACE {
+namespace {
+
+// ---- RMSNorm ----
+
+template <typename T>
+void rms_forward(const T* x, const T* w, T* y, float* rstd, float eps, std::size_t width) {
+  const float squares = sum_lanes(width, [&](V sum, std::size_t i, auto part) HWY_ATTR {
+    const V v = load(x + i, part);
+    return hn::MulAdd(v, v, sum);
+  });
+  *rstd = 1.0F / std::sqrt(squares / static_cast<float>(width) + eps);
+  const V factor = set(*rstd);
+  for_lanes(width, [&](std::size_t i, auto part) HWY_ATTR {
+    store(hn::Mul(hn::Mul(load(x + i, part), factor), load(w + i, part)), y + i, part);
+  });
+}
+
+// g = rstd * (dy w - xhat mean(dy w xhat)), xhat = x rstd.
+template <typename T>
+void rms_input_grad(const T* x, const T* w, float rstd, const T* dy, T* dx, bool accumulate, std::size_t width) {
+  const float dot = sum_lanes(width, [&](V sum, std::size_t i, auto part) HWY_ATTR {
+    return hn::MulAdd(hn::Mul(load(dy + i, part), load(w + i, part)), load(x + i, part), sum);
+  });
+  const V scale = set(rstd);
+  const V pull = set(dot * rstd * rstd / static_cast<float>(width));  // times x: xhat mean(...)
+  for_lanes(width, [&](std::size_t i, auto part) HWY_ATTR {
+    const V gw = hn::Mul(load(dy + i, part), load(w + i, part));
+    V g = hn::Mul(scale, hn::NegMulAdd(pull, load(x + i, part), gw));
+    if (accumulate) g = hn::Add(g, load(dx + i, part));
+    store(g, dx + i, part);
+  });
+}
+
+template <typename T>
+void fold_rms_weight(const T* x, float rstd, const T* dy, float* dw, std::size_t width) {
+  const V scale = set(rstd);
+  for_lanes(width, [&](std::size_t i, auto part) HWY_ATTR {
+    const V xhat = hn::Mul(load(x + i, part), scale);
+    store(hn::MulAdd(load(dy + i, part), xhat, load(dw + i, part)), dw + i, part);
+  });
+}
+
+template <typename T>
+void rms_forward_rows(const RmsForward& a, Part rows) {
+  const std::int64_t width = a.w.cols;
+  for (std::int64_t r = rows.begin; r < rows.end; ++r) {
+    for (std::int64_t g = 0; g < a.rstd.cols; ++g) {
+      rms_forward(a.x.row<T>(r) + g * width, a.w.as<T>(), a.y.row<T>(r) + g * width, a.rstd.row<float>(r) + g, a.eps,
+                  static_cast<std::size_t>(width));
+    }
+  }
+}
+
+template <typename T>
+void rms_input_grad_rows(const RmsBackward& a, Part rows) {
+  const std::int64_t width = a.w.cols;
+  for (std::int64_t r = rows.begin; r < rows.end; ++r) {
+    for (std::int64_t g = 0; g < a.rstd.cols; ++g) {
+      const std::int64_t at = g * width;
+      rms_input_grad(a.x.row<T>(r) + at, a.w.as<T>(), a.rstd.row<float>(r)[g], a.dy.row<T>(r) + at,
+                     a.dx.row<T>(r) + at, a.accumulate, static_cast<std::size_t>(width));
+    }
+  }
+}
+
+template <typename T>
+void rms_weight_grad_columns(const RmsBackward& a, Part rows, Part cols) {
+  for (std::int64_t r = rows.begin; r < rows.end; ++r) {
+    for (std::int64_t g = 0; g < a.rstd.cols; ++g) {
+      const std::int64_t at = g * a.w.cols + cols.begin;
+      fold_rms_weight(a.x.row<T>(r) + at, a.rstd.row<float>(r)[g], a.dy.row<T>(r) + at,
+                      a.dw.as<float>() + cols.begin, static_cast<std::size_t>(cols.size()));
+    }
+  }
+}
+
+// ---- LayerNorm ----
+
+template <typename T>
+void layer_forward(const T* x, const T* w, const T* b, T* y, float* mean, float* rstd, float eps, std::size_t width) {
+  const float total = sum_lanes(
+      width, [&](V sum, std::size_t i, auto part) HWY_ATTR { return hn::Add(sum, load(x + i, part)); });
+  *mean = total / static_cast<float>(width);
+  const V centre = set(*mean);
+  // Two passes: the difference of E[x^2] and E[x]^2 loses all digits where the mean is large.
+  const float squares = sum_lanes(width, [&](V sum, std::size_t i, auto part) HWY_ATTR {
+    const V v = keep(hn::Sub(load(x + i, part), centre), part);
+    return hn::MulAdd(v, v, sum);
+  });
+  *rstd = 1.0F / std::sqrt(squares / static_cast<float>(width) + eps);
+  const V factor = set(*rstd);
+  for_lanes(width, [&](std::size_t i, auto part) HWY_ATTR {
+    const V xhat = hn::Mul(hn::Sub(load(x + i, part), centre), factor);
+    store(hn::MulAdd(xhat, load(w + i, part), load(b + i, part)), y + i, part);
+  });
+}
+
+// g = rstd * (dy w - mean(dy w) - xhat mean(dy w xhat)), xhat = (x - mean) rstd.
+template <typename T>
+void layer_input_grad(const T* x, const T* w, float mean, float rstd, const T* dy, T* dx, bool accumulate,
+                      std::size_t width) {
+  const V centre = set(mean), factor = set(rstd);
+  const float total = sum_lanes(width, [&](V sum, std::size_t i, auto part) HWY_ATTR {
+    return hn::MulAdd(load(dy + i, part), load(w + i, part), sum);
+  });
+  const float dot = sum_lanes(width, [&](V sum, std::size_t i, auto part) HWY_ATTR {
+    const V xhat = hn::Mul(hn::Sub(load(x + i, part), centre), factor);
+    return hn::MulAdd(hn::Mul(load(dy + i, part), load(w + i, part)), xhat, sum);  // dy is zero past the end
+  });
+  const V shift = set(total / static_cast<float>(width)), pull = set(dot / static_cast<float>(width));
+  for_lanes(width, [&](std::size_t i, auto part) HWY_ATTR {
+    const V xhat = hn::Mul(hn::Sub(load(x + i, part), centre), factor);
+    const V gw = hn::Mul(load(dy + i, part), load(w + i, part));
+    V g = hn::Mul(factor, hn::NegMulAdd(pull, xhat, hn::Sub(gw, shift)));
+    if (accumulate) g = hn::Add(g, load(dx + i, part));
+    store(g, dx + i, part);
+  });
+}
+
+template <typename T>
+void fold_layer_weight(const T* x, float mean, float rstd, const T* dy, float* dw, float* db, std::size_t width) {
+  const V centre = set(mean), factor = set(rstd);
+  for_lanes(width, [&](std::size_t i, auto part) HWY_ATTR {
+    const V xhat = hn::Mul(hn::Sub(load(x + i, part), centre), factor);
+    const V g = load(dy + i, part);
+    store(hn::MulAdd(g, xhat, load(dw + i, part)), dw + i, part);
+    store(hn::Add(load(db + i, part), g), db + i, part);
+  });
+}
+
+template <typename T>
+void layer_forward_rows(const LayerForward& a, Part rows) {
+  for (std::int64_t r = rows.begin; r < rows.end; ++r) {
+    layer_forward(a.x.row<T>(r), a.w.as<T>(), a.b.as<T>(), a.y.row<T>(r), a.mean.row<float>(r), a.rstd.row<float>(r),
+                  a.eps, static_cast<std::size_t>(a.x.cols));
+  }
+}
+
+template <typename T>
+void layer_input_grad_rows(const LayerBackward& a, Part rows) {
+  for (std::int64_t r = rows.begin; r < rows.end; ++r) {
+    layer_input_grad(a.x.row<T>(r), a.w.as<T>(), *a.mean.row<float>(r), *a.rstd.row<float>(r), a.dy.row<T>(r),
+                     a.dx.row<T>(r), a.accumulate, static_cast<std::size_t>(a.x.cols));
+  }
+}
+
+template <typename T>
+void layer_weight_grad_columns(const LayerBackward& a, Part rows, Part cols) {
+  for (std::int64_t r = rows.begin; r < rows.end; ++r) {
+    fold_layer_weight(a.x.row<T>(r) + cols.begin, *a.mean.row<float>(r), *a.rstd.row<float>(r),
+                      a.dy.row<T>(r) + cols.begin, a.dw.as<float>() + cols.begin, a.db.as<float>() + cols.begin,
+                      static_cast<std::size_t>(cols.size()));
+  }
+}
+
+}  // namespace
+
+void RmsForwardRows(const RmsForward& a, Part rows) {
+  a.x.dtype == Dtype::f32 ? rms_forward_rows<float>(a, rows) : rms_forward_rows<Bf16>(a, rows);
+}
+void RmsInputGradRows(const RmsBackward& a, Part rows) {
+  a.x.dtype == Dtype::f32 ? rms_input_grad_rows<float>(a, rows) : rms_input_grad_rows<Bf16>(a, rows);
+}
+void RmsWeightGradColumns(const RmsBackward& a, Part rows, Part cols) {
+  a.x.dtype == Dtype::f32 ? rms_weight_grad_columns<float>(a, rows, cols)
+                          : rms_weight_grad_columns<Bf16>(a, rows, cols);
+}
+void LayerForwardRows(const LayerForward& a, Part rows) {
+  a.x.dtype == Dtype::f32 ? layer_forward_rows<float>(a, rows) : layer_forward_rows<Bf16>(a, rows);
+}
+void LayerInputGradRows(const LayerBackward& a, Part rows) {
+  a.x.dtype == Dtype::f32 ? layer_input_grad_rows<float>(a, rows) : layer_input_grad_rows<Bf16>(a, rows);
+}
+void LayerWeightGradColumns(const LayerBackward& a, Part rows, Part cols) {
+  a.x.dtype == Dtype::f32 ? layer_weight_grad_columns<float>(a, rows, cols)
+                          : layer_weight_grad_columns<Bf16>(a, rows, cols);
+}
+
+// NOLINTNEXTLINE(google-readability-namespace-comments)
+}  // namespace HWY_NAMESPACE
+}  // namespace edgetrain::cpu
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace edgetrain::cpu {
+namespace {
+
+HWY_EXPORT(RmsForwardRows);
+HWY_EXPORT(RmsInputGradRows);
+HWY_EXPORT(RmsWeightGradColumns);
+HWY_EXPORT(LayerForwardRows);
+HWY_EXPORT(LayerInputGradRows);
+HWY_EXPORT(LayerWeightGradColumns);
+
+void start_accumulator(const Tensor& dw, float beta) {
+  if (beta == 0.0F) std::memset(dw.data, 0, static_cast<std::size_t>(dw.bytes()));
+}
+
+}  // namespace
+
+void rms_norm(const CpuEnv& env, Tensor x, Tensor w, float eps, Tensor y, Tensor rstd) {
+  const RmsForward a{x, w, y, rstd, eps};
+  for_parts(env, x.rows, 1, x.bytes() + y.bytes(), [&](Part rows) { HWY_DYNAMIC_DISPATCH(RmsForwardRows)(a, rows); });
+}
+
+void rms_norm_backward(const CpuEnv& env, Tensor x, Tensor w, Tensor rstd, Tensor dy, Tensor dx, bool accumulate,
+                       Tensor dw, float beta) {
+  start_accumulator(dw, beta);
+  const RmsBackward a{x, w, rstd, dy, dx, dw, accumulate};
+  fold_columns_then_rows(
+      env, x.rows, w.cols, x.bytes() + dy.bytes() + dx.bytes(),
+      [&](Part rows, Part cols) { HWY_DYNAMIC_DISPATCH(RmsWeightGradColumns)(a, rows, cols); },
+      [&](Part rows) { HWY_DYNAMIC_DISPATCH(RmsInputGradRows)(a, rows); });
+}
+
+void layer_norm(const CpuEnv& env, Tensor x, Tensor w, Tensor b, float eps, Tensor y, Tensor mean, Tensor rstd) {
+  const LayerForward a{x, w, b, y, mean, rstd, eps};
+  for_parts(env, x.rows, 1, x.bytes() + y.bytes(),
+            [&](Part rows) { HWY_DYNAMIC_DISPATCH(LayerForwardRows)(a, rows); });
+}
+
+void layer_norm_backward(const CpuEnv& env, Tensor x, Tensor w, Tensor mean, Tensor rstd, Tensor dy, Tensor dx,
+                         bool accumulate, Tensor dw, Tensor db, float beta) {
+  start_accumulator(dw, beta);
+  start_accumulator(db, beta);
+  const LayerBackward a{x, w, mean, rstd, dy, dx, dw, db, accumulate};
+  fold_columns_then_rows(
+      env, x.rows, x.cols, x.bytes() + dy.bytes() + dx.bytes(),
+      [&](Part rows, Part cols) { HWY_DYNAMIC_DISPATCH(LayerWeightGradColumns)(a, rows, cols); },
+      [&](Part rows) { HWY_DYNAMIC_DISPATCH(LayerInputGradRows)(a, rows); });
+}
+
+}  // namespace edgetrain::cpu
+#endif  // HWY_ONCE

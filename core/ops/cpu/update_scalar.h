@@ -1,0 +1,31 @@
+// The update rules, one element at a time: what the SIMD kernels of adamw.cpp and sgd.cpp are bit-equal to.
+//
+// Every operation is rounded on its own, in this order, and nothing is fused (the project compiles with
+// -ffp-contract=off). So an element gets the same bits on any rank, thread, instruction set and place in its range.
+// With eps and bias as given, division is not replaced by multiplication with a reciprocal.
+#pragma once
+
+#include <cmath>
+
+#include "core/ops/ops.h"
+
+namespace edgetrain::cpu {
+
+/// Loshchilov & Hutter 2019, "Decoupled Weight Decay Regularization", algorithm 2, with the schedule in s.lr.
+inline void adamw_scalar(const AdamWConstants& c, const UpdateScalars& s, float grad, float& master, float& m, float& v) {
+  const float g = grad * s.grad_scale;
+  m = c.beta1 * m + (1.0F - c.beta1) * g;
+  v = c.beta2 * v + (1.0F - c.beta2) * (g * g);
+  const float step = (m / s.bias1) / (std::sqrt(v / s.bias2) + c.eps);
+  master = master - s.lr * (step + c.weight_decay * master);
+}
+
+/// Momentum as in PyTorch (no dampening), weight decay added to the gradient. `m` null when momentum is 0.
+inline void sgd_scalar(const SgdConstants& c, const UpdateScalars& s, float grad, float& master, float* m) {
+  const float g = grad * s.grad_scale + c.weight_decay * master;
+  const float speed = m == nullptr ? g : c.momentum * *m + g;
+  if (m != nullptr) *m = speed;
+  master = master - s.lr * (c.nesterov ? g + c.momentum * speed : speed);
+}
+
+}  // namespace edgetrain::cpu

@@ -1,0 +1,154 @@
+#include "core/ops/dry/dry_ops.h"
+
+#include "core/ops/check.h"
+
+namespace edgetrain {
+namespace {
+
+/// Counted twice where it is read before it is written: x, or nothing.
+Tensor if_read(bool read, const Tensor& x) { return read ? x : Tensor{}; }
+
+}  // namespace
+
+void DryOps::count(OpKind kind, OpCost cost) {
+  OpTotal& total = totals_.by_kind[static_cast<std::size_t>(kind)];
+  total.calls += 1;
+  total.flops += cost.flops;
+  total.bytes += cost.bytes;
+  totals_.flops += cost.flops;
+  totals_.bytes += cost.bytes;
+}
+
+void DryOps::touch_scratch(std::int64_t bytes) {
+  const ScratchScope scope(workspace_);
+  (void)workspace_.take(bytes);
+}
+
+void DryOps::gemm(Tensor a, bool trans_a, Tensor b, bool trans_b, Tensor c, float beta, Tensor bias) {
+  check::gemm(a, trans_a, b, trans_b, c, beta, bias);
+  touch_scratch(scratch_.gemm(a, trans_a, b, trans_b, c, beta, bias));
+  count(OpKind::gemm, gemm_cost(a, trans_a, b, c, beta, bias));
+}
+
+void DryOps::rms_norm(Tensor x, Tensor w, float, Tensor y, Tensor rstd) {
+  check::rms_norm(x, w, y, rstd);
+  count(OpKind::rms_norm, elementwise_cost(4, {x, w, y, rstd}));
+}
+
+void DryOps::rms_norm_backward(Tensor x, Tensor w, Tensor rstd, Tensor dy, Tensor dx, bool accumulate, Tensor dw,
+                               float beta) {
+  check::rms_norm_backward(x, w, rstd, dy, dx, accumulate, dw, beta);
+  count(OpKind::rms_norm_backward,
+        elementwise_cost(10, {x, w, rstd, dy, dx, if_read(accumulate, dx), dw, if_read(beta != 0.0F, dw)}));
+}
+
+void DryOps::layer_norm(Tensor x, Tensor w, Tensor b, float, Tensor y, Tensor mean, Tensor rstd) {
+  check::layer_norm(x, w, b, y, mean, rstd);
+  count(OpKind::layer_norm, elementwise_cost(7, {x, w, b, y, mean, rstd}));
+}
+
+void DryOps::layer_norm_backward(Tensor x, Tensor w, Tensor mean, Tensor rstd, Tensor dy, Tensor dx, bool accumulate,
+                                 Tensor dw, Tensor db, float beta) {
+  check::layer_norm_backward(x, w, mean, rstd, dy, dx, accumulate, dw, db, beta);
+  const bool sums_read = beta != 0.0F;
+  count(OpKind::layer_norm_backward,
+        elementwise_cost(14, {x, w, mean, rstd, dy, dx, if_read(accumulate, dx), dw, if_read(sums_read, dw), db,
+                              if_read(sums_read, db)}));
+}
+
+void DryOps::rope(Tensor x, Tensor position, Tensor inv_freq, std::int64_t head_dim, float, bool) {
+  check::rope(x, position, inv_freq, head_dim);
+  count(OpKind::rope, elementwise_cost(3, {x, x, position, inv_freq}));
+}
+
+void DryOps::swiglu(Tensor gate, Tensor up, Tensor y) {
+  check::swiglu(gate, up, y);
+  count(OpKind::swiglu, elementwise_cost(5, {gate, up, y}));
+}
+
+void DryOps::swiglu_backward(Tensor gate, Tensor up, Tensor dy, Tensor dgate, Tensor dup) {
+  check::swiglu_backward(gate, up, dy, dgate, dup);
+  count(OpKind::swiglu_backward, elementwise_cost(10, {gate, up, dy, dgate, dup}));
+}
+
+void DryOps::activation(Activation, Tensor x, Tensor y) {
+  check::activation(x, y);
+  count(OpKind::activation, elementwise_cost(8, {x, y}));
+}
+
+void DryOps::activation_backward(Activation, Tensor x, Tensor dy, Tensor dx) {
+  check::activation_backward(x, dy, dx);
+  count(OpKind::activation_backward, elementwise_cost(12, {x, dy, dx}));
+}
+
+void DryOps::add(Tensor a, Tensor b, Tensor y) {
+  check::add(a, b, y);
+  count(OpKind::add, elementwise_cost(1, {a, b, y}));
+}
+
+void DryOps::bias_backward(Tensor dy, Tensor db, float beta) {
+  check::bias_backward(dy, db, beta);
+  count(OpKind::bias_backward, elementwise_cost(1, {dy, db, if_read(beta != 0.0F, db)}));
+}
+
+void DryOps::copy(Tensor src, Tensor dst) {
+  check::copy(src, dst);
+  count(OpKind::copy, elementwise_cost(0, {src, dst}));
+}
+
+void DryOps::fill(Tensor dst, float) {
+  check::fill(dst);
+  count(OpKind::fill, elementwise_cost(0, {dst}));
+}
+
+void DryOps::embedding(Tensor ids, Tensor table, Tensor y, bool accumulate) {
+  check::embedding(ids, table, y);
+  // One row of the table is read per row of y, not the table.
+  count(OpKind::embedding, {accumulate ? y.numel() : 0, ids.bytes() + (accumulate ? 3 : 2) * y.bytes()});
+}
+
+void DryOps::embedding_backward(Tensor ids, Tensor dy, Tensor dtable, float beta) {
+  check::embedding_backward(ids, dy, dtable, beta);
+  const std::int64_t touched = 2 * dy.numel() * size_of(Dtype::f32);  // rows of the table, read and written
+  const std::int64_t cleared = beta == 0.0F ? dtable.bytes() : 0;
+  count(OpKind::embedding_backward, {dy.numel(), ids.bytes() + dy.bytes() + touched + cleared});
+}
+
+void DryOps::attention(Tensor q, Tensor k, Tensor v, std::span<const MaskItem> mask, const AttentionShape& shape,
+                       Tensor out, Tensor lse) {
+  check::attention(q, k, v, mask, shape, out, lse);
+  touch_scratch(scratch_.attention(q, k, mask, shape));
+  count(OpKind::attention, attention_cost(q, k, mask, shape));
+}
+
+void DryOps::attention_backward(Tensor q, Tensor k, Tensor v, Tensor out, Tensor lse, Tensor dout,
+                                std::span<const MaskItem> mask, const AttentionShape& shape, Tensor dq, Tensor dk,
+                                Tensor dv) {
+  check::attention_backward(q, k, v, out, lse, dout, mask, shape, dq, dk, dv);
+  touch_scratch(scratch_.attention_backward(q, k, mask, shape));
+  count(OpKind::attention_backward, attention_backward_cost(q, k, mask, shape));
+}
+
+void DryOps::cross_entropy(Tensor logits, Tensor targets, Tensor loss, Tensor dlogits, float) {
+  check::cross_entropy(logits, targets, loss, dlogits);
+  count(OpKind::cross_entropy,
+        elementwise_cost(8, {logits, if_read(!dlogits.absent(), logits), targets, loss, dlogits}));
+}
+
+void DryOps::adamw(const AdamWConstants&, const UpdateScalars&, Tensor grad, Tensor master, Tensor m, Tensor v,
+                   Tensor out) {
+  check::adamw(grad, master, m, v, out);
+  count(OpKind::adamw, elementwise_cost(17, {grad, master, master, m, m, v, v, out}));
+}
+
+void DryOps::sgd(const SgdConstants& c, const UpdateScalars&, Tensor grad, Tensor master, Tensor m, Tensor out) {
+  check::sgd(c, grad, master, m, out);
+  count(OpKind::sgd, elementwise_cost(7, {grad, master, master, m, m, out}));
+}
+
+void DryOps::sum_squares(Tensor x, Tensor sums) {
+  check::sum_squares(x, sums);
+  count(OpKind::sum_squares, elementwise_cost(2, {x, sums}));
+}
+
+}  // namespace edgetrain

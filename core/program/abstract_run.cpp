@@ -1,0 +1,269 @@
+#include "core/program/abstract_run.h"
+
+#include <algorithm>
+#include <deque>
+#include <map>
+#include <tuple>
+
+#include "core/base/error.h"
+#include "core/program/hazards.h"
+
+namespace edgetrain {
+namespace {
+
+// One communication that a rank has reached. `done` fills in when all partners have.
+struct Posted {
+  int rank = -1, instr = -1;
+  CommStep step;
+  double ready = 0.0;  // when this rank reached it
+  double end = -1.0;
+  [[nodiscard]] bool done() const { return end >= 0.0; }
+};
+
+// Collectives of one group on one lane, by sequence number; sends and receives by (source, destination).
+class Meeting {
+ public:
+  explicit Meeting(const World& world, const Rates& rates, std::vector<Defect>& defects)
+      : world_(world), rates_(rates), defects_(defects) {}
+
+  // Returns the ranks that may go on now.
+  std::vector<int> post(const std::shared_ptr<Posted>& posted, Lane lane) {
+    const RankList members = world_.members(posted->rank, posted->step.group);
+    const bool point_to_point = posted->step.op == Collective::send || posted->step.op == Collective::recv;
+    return point_to_point ? post_pair(posted, lane, members) : post_all(posted, lane, members);
+  }
+
+ private:
+  using Key = std::tuple<Lane, RankList, int, int>;
+  struct Channel {
+    std::map<int, std::size_t> next;  // per rank: how many it has posted
+    std::map<std::size_t, std::vector<std::shared_ptr<Posted>>> open;
+  };
+
+  std::vector<int> post_all(const std::shared_ptr<Posted>& posted, Lane lane, const RankList& members) {
+    auto& channel = channels_[{lane, members, -1, -1}];
+    const auto sequence = channel.next[posted->rank]++;
+    return meet(channel, sequence, posted, members.size());
+  }
+
+  std::vector<int> post_pair(const std::shared_ptr<Posted>& posted, Lane lane, const RankList& members) {
+    const bool send = posted->step.op == Collective::send;
+    const int other = members.at(static_cast<std::size_t>(posted->step.peer));
+    const int from = send ? posted->rank : other, to = send ? other : posted->rank;
+    auto& channel = channels_[{lane, members, from, to}];
+    const auto sequence = channel.next[posted->rank]++;
+    return meet(channel, sequence, posted, 2);
+  }
+
+  std::vector<int> meet(Channel& channel, std::size_t sequence, const std::shared_ptr<Posted>& posted, std::size_t count) {
+    auto& party = channel.open[sequence];
+    if (!party.empty()) compare(*party.front(), *posted);
+    party.push_back(posted);
+    if (party.size() < count) return {};
+    double start = 0.0;
+    for (const auto& p : party) start = std::max(start, p->ready);
+    std::vector<int> ranks;
+    for (const auto& p : party) {
+      p->end = start + seconds(p->step);
+      ranks.push_back(p->rank);
+    }
+    channel.open.erase(sequence);
+    return ranks;
+  }
+
+  void compare(const Posted& first, const Posted& second) {
+    const auto& a = first.step;
+    const auto& b = second.step;
+    const bool pair = a.op == Collective::send || a.op == Collective::recv;
+    const bool ops_fit = pair ? (a.op != b.op && (b.op == Collective::send || b.op == Collective::recv)) : a.op == b.op;
+    if (ops_fit && a.bytes == b.bytes) return;
+    defects_.push_back({second.rank, second.instr,
+                        fmt::format("{} of {} bytes meets {} of {} bytes (rank {}, instruction {})", name_of(b.op), b.bytes,
+                                    name_of(a.op), a.bytes, first.rank, first.instr)});
+  }
+
+  [[nodiscard]] double seconds(const CommStep& step) const {
+    const double transfer = rates_.link_bytes_per_s > 0.0 ? static_cast<double>(step.sent) / rates_.link_bytes_per_s : 0.0;
+    return rates_.link_latency_s + transfer;
+  }
+
+  const World& world_;
+  const Rates& rates_;
+  std::vector<Defect>& defects_;
+  std::map<Key, Channel> channels_;
+};
+
+// A communication instruction in flight on the comm lane.
+struct InFlight {
+  int instr = -1, step = 0;
+  std::size_t next = 0;  // of Instr::comm
+  double issued = 0.0, begin = 0.0, end = 0.0;
+  std::shared_ptr<Posted> posted;
+};
+
+class RankState {
+ public:
+  RankState(const Program& program, int rank, int steps, const Rates& rates)
+      : program_(program), hazards_(program), rank_(rank), steps_(steps), rates_(rates) {}
+
+  // Goes as far as it can; appends ranks to wake.
+  void advance(Meeting& meeting, std::vector<int>& wake) {
+    for (bool moved = true; moved;) {
+      moved = advance_comm_lane(meeting, wake);
+      moved |= advance_issue(meeting, wake);
+    }
+  }
+
+  [[nodiscard]] bool finished() const { return step_ == steps_ && lane_.empty(); }
+  [[nodiscard]] double now() const { return now_; }
+  [[nodiscard]] double step_began() const { return last_step_began_; }
+  [[nodiscard]] const std::vector<Span>& spans() const { return spans_; }
+
+  [[nodiscard]] Defect stuck() const {
+    if (step_ == steps_ || waiting_for_ >= 0) {
+      const int instr = waiting_for_ >= 0 ? waiting_for_ : lane_.front().instr;
+      return {rank_, instr, fmt::format("never ends: {} {}{}", name_of(at(instr).verb), at(instr).target,
+                                        step_ == steps_ ? "" : fmt::format(", for which instruction {} waits", pc_))};
+    }
+    return {rank_, pc_, fmt::format("never ends: {} {} (its {}. inner collective)", name_of(at(pc_).verb), at(pc_).target,
+                                    inner_next_ + 1)};
+  }
+
+ private:
+  bool advance_comm_lane(Meeting& meeting, std::vector<int>& wake) {
+    if (lane_.empty()) return false;
+    auto& head = lane_.front();
+    const auto& instr = at(head.instr);
+    if (head.posted && !head.posted->done()) return false;
+    if (head.posted) {
+      head.end = lane_free_ = head.posted->end;
+      head.posted.reset();
+      ++head.next;
+    }
+    if (head.next < instr.comm.size()) {
+      const double ready = std::max(head.issued, lane_free_);
+      if (head.next == 0) head.begin = ready;
+      head.posted = std::make_shared<Posted>(Posted{rank_, head.instr, instr.comm[head.next], ready, -1.0});
+      append(wake, meeting.post(head.posted, Lane::comm));
+      return true;
+    }
+    note({head.instr, head.step, head.begin, std::max(head.end, head.begin)});
+    ended_[head.instr] = std::max(head.end, head.issued);
+    lane_.pop_front();
+    return true;
+  }
+
+  bool advance_issue(Meeting& meeting, std::vector<int>& wake) {
+    if (step_ == steps_) return false;
+    if (pc_ == static_cast<int>(program_.instrs.size())) {
+      ++step_;
+      pc_ = 0;
+      if (step_ == steps_ - 1) last_step_began_ = now_;
+      return true;
+    }
+    if (blocked()) return false;
+    const auto& instr = at(pc_);
+    if (instr.lane == Lane::compute) return advance_compute(instr, meeting, wake);
+    lane_.push_back({pc_, step_, 0, now_, now_, now_, nullptr});
+    ++pc_;
+    return true;
+  }
+
+  // Waits for the communication that still uses what the next instruction needs.
+  bool blocked() {
+    waiting_for_ = -1;
+    for (const auto& flight : lane_) {
+      if (hazards_.conflict(flight.instr, pc_)) {
+        waiting_for_ = flight.instr;
+        return true;
+      }
+    }
+    for (const auto& [instr, end] : ended_) {
+      if (hazards_.conflict(instr, pc_)) now_ = std::max(now_, end);
+    }
+    return false;
+  }
+
+  bool advance_compute(const Instr& instr, Meeting& meeting, std::vector<int>& wake) {
+    static const std::vector<CommStep> kNone;
+    const auto& inner = instr.transcript < 0 ? kNone : program_.transcripts[static_cast<std::size_t>(instr.transcript)].comm;
+    if (inner_ && !inner_->done()) return false;
+    if (inner_) {
+      now_ = inner_->end;
+      inner_.reset();
+      ++inner_next_;
+    } else if (inner_next_ == 0) {
+      began_ = now_;
+    }
+    if (inner_next_ < inner.size()) {
+      inner_ = std::make_shared<Posted>(Posted{rank_, pc_, inner[inner_next_], now_, -1.0});
+      append(wake, meeting.post(inner_, Lane::compute));
+      return true;
+    }
+    now_ += compute_seconds(instr);
+    note({pc_, step_, began_, now_});
+    inner_next_ = 0;
+    ++pc_;
+    return true;
+  }
+
+  [[nodiscard]] double compute_seconds(const Instr& instr) const {
+    if (instr.transcript < 0) return 0.0;
+    const auto& t = program_.transcripts[static_cast<std::size_t>(instr.transcript)];
+    double sum = 0.0;
+    if (rates_.flops_per_s > 0.0) sum += static_cast<double>(t.flops) / rates_.flops_per_s;
+    if (rates_.bytes_per_s > 0.0) sum += static_cast<double>(t.bytes) / rates_.bytes_per_s;
+    return sum;
+  }
+
+  [[nodiscard]] const Instr& at(int instr) const { return program_.instrs[static_cast<std::size_t>(instr)]; }
+  static void append(std::vector<int>& to, const std::vector<int>& from) { to.insert(to.end(), from.begin(), from.end()); }
+  void note(const Span& span) {
+    if (rank_ == 0) spans_.push_back(span);
+  }
+
+  const Program& program_;
+  Hazards hazards_;
+  int rank_, steps_;
+  const Rates& rates_;
+  int pc_ = 0, step_ = 0, waiting_for_ = -1;
+  double now_ = 0.0, began_ = 0.0, lane_free_ = 0.0, last_step_began_ = 0.0;
+  std::size_t inner_next_ = 0;
+  std::shared_ptr<Posted> inner_;
+  std::deque<InFlight> lane_;
+  std::map<int, double> ended_;  // communication instructions: when they last ended
+  std::vector<Span> spans_;
+};
+
+}  // namespace
+
+AbstractRun run_abstractly(const World& world, int steps, const Rates& rates) {
+  AbstractRun result;
+  Meeting meeting(world, rates, result.defects);
+  std::deque<RankState> ranks;
+  std::deque<int> work;
+  for (int rank = 0; rank < static_cast<int>(world.programs.size()); ++rank) {
+    ranks.emplace_back(*world.programs[static_cast<std::size_t>(rank)], rank, steps, rates);
+    work.push_back(rank);
+  }
+  while (!work.empty()) {
+    const int rank = work.front();
+    work.pop_front();
+    std::vector<int> wake;
+    ranks[static_cast<std::size_t>(rank)].advance(meeting, wake);
+    for (const int other : wake) {
+      if (other != rank) work.push_back(other);
+    }
+  }
+  double began = 0.0;
+  for (const auto& rank : ranks) {
+    if (!rank.finished()) result.defects.push_back(rank.stuck());
+    result.seconds = std::max(result.seconds, rank.now());
+    began = std::max(began, rank.step_began());
+  }
+  result.last_step_seconds = result.seconds - began;
+  if (!ranks.empty()) result.spans = ranks.front().spans();
+  return result;
+}
+
+}  // namespace edgetrain

@@ -1,0 +1,147 @@
+#include "core/program/residency.h"
+
+#include <map>
+#include <tuple>
+
+#include "core/base/error.h"
+
+namespace edgetrain {
+namespace {
+
+// Creates objects on first mention.
+class Residency {
+ public:
+  Residency(Program& program, const ValueSizes& sizes) : program_(program), sizes_(sizes) {
+    last_unit_ = static_cast<int>(sizes.boundary.size()) - 1;
+    for (const auto& instr : program.instrs) training_ |= instr.verb == Verb::backward;
+  }
+
+  void declare_carried() {
+    for (int b = 0; b < static_cast<int>(sizes_.param.size()); ++b) {
+      object(Kind::param, b, 0);
+      for (int s = 0; s < static_cast<int>(sizes_.states[static_cast<std::size_t>(b)].size()); ++s) {
+        object(Kind::state, b, s);
+      }
+    }
+  }
+
+  void fill(Instr& instr) {
+    uses_ = &instr.uses;
+    switch (instr.verb) {
+      case Verb::load: write(Kind::tokens, 0, instr.micro_batch); break;
+      case Verb::forward: forward(instr); break;
+      case Verb::backward: backward(instr); break;
+      case Verb::fold:
+        write(Kind::grad, instr.target, instr.part);
+        read(Kind::grad, instr.target, instr.micro_batch);
+        break;
+      case Verb::reduce: write(Kind::grad, instr.target, 0); break;
+      case Verb::norm:
+        read(Kind::grad, instr.target, 0);
+        write(Kind::agreement, 0, 0);
+        break;
+      case Verb::agree:
+      case Verb::decide: write(Kind::agreement, 0, 0); break;
+      case Verb::update: update(instr.target); break;
+      case Verb::gather: write(Kind::param, instr.target, 0); break;
+    }
+  }
+
+ private:
+  void forward(const Instr& instr) {
+    read_unit_inputs(instr);
+    const auto unit = static_cast<std::size_t>(instr.target);
+    if (sizes_.boundary[unit] > 0) write(Kind::boundary, instr.target, instr.micro_batch);
+    if (instr.target == last_unit_) write(Kind::tokens, 0, instr.micro_batch);  // losses
+    if (training_ && sizes_.saved[unit] > 0) write(Kind::saved, instr.target, instr.micro_batch);
+  }
+
+  void backward(const Instr& instr) {
+    read_unit_inputs(instr);
+    const auto unit = static_cast<std::size_t>(instr.target);
+    if (instr.target == last_unit_) write(Kind::tokens, 0, instr.micro_batch);  // losses
+    if (sizes_.saved[unit] > 0 && instr.target != last_unit_) read(Kind::saved, instr.target, instr.micro_batch);
+    write(Kind::dboundary, 0, instr.micro_batch);
+    for (const int bucket : sizes_.buckets_of_unit[unit]) {
+      if (sizes_.grad[static_cast<std::size_t>(bucket)] > 0) write(Kind::grad, bucket, instr.part);
+    }
+  }
+
+  void read_unit_inputs(const Instr& instr) {
+    read(Kind::tokens, 0, instr.micro_batch);
+    if (instr.target > 0) read(Kind::boundary, instr.target - 1, instr.micro_batch);
+    for (const int bucket : sizes_.buckets_of_unit[static_cast<std::size_t>(instr.target)]) read(Kind::param, bucket, 0);
+  }
+
+  void update(int bucket) {
+    read(Kind::grad, bucket, 0);
+    read(Kind::agreement, 0, 0);
+    write(Kind::param, bucket, 0);
+    for (int s = 0; s < static_cast<int>(sizes_.states[static_cast<std::size_t>(bucket)].size()); ++s) {
+      write(Kind::state, bucket, s);
+    }
+  }
+
+  void read(Kind kind, int id, int part) { uses_->push_back({object(kind, id, part), false}); }
+  void write(Kind kind, int id, int part) { uses_->push_back({object(kind, id, part), true}); }
+
+  int object(Kind kind, int id, int part) {
+    const auto [entry, is_new] = index_.try_emplace({kind, id, part}, 0);
+    if (is_new) entry->second = program_.add(make(kind, id, part));
+    return entry->second;
+  }
+
+  [[nodiscard]] Object make(Kind kind, int id, int part) const {
+    const auto i = static_cast<std::size_t>(id);
+    switch (kind) {
+      case Kind::param: return {kind, Category::params, id, part, sizes_.param[i], true};
+      case Kind::grad: return {kind, Category::grads, id, part, sizes_.grad[i], false};
+      case Kind::state: {
+        const auto& state = sizes_.states[i][static_cast<std::size_t>(part)];
+        return {kind, state.category, id, part, state.bytes, true};
+      }
+      case Kind::tokens: return {kind, Category::activations, id, part, sizes_.tokens, false};
+      case Kind::boundary: return {kind, Category::activations, id, part, sizes_.boundary[i], false};
+      case Kind::dboundary: return {kind, Category::activations, id, part, sizes_.dboundary, false};
+      case Kind::saved: return {kind, Category::activations, id, part, sizes_.saved[i], false};
+      case Kind::agreement: return {kind, Category::workspace, id, part, 0, false};
+      case Kind::workspace:
+      case Kind::exchange: break;
+    }
+    ET_CHECK(false, "{} objects belong to one instruction", name_of(kind));
+    return {};
+  }
+
+  Program& program_;
+  const ValueSizes& sizes_;
+  std::map<std::tuple<Kind, int, int>, int> index_;
+  std::vector<Use>* uses_ = nullptr;
+  int last_unit_ = 0;
+  bool training_ = false;
+};
+
+void attach_scratch(Program& program, std::size_t index, Kind kind, Category category, std::int64_t bytes) {
+  if (bytes == 0) return;
+  const int object = program.add({kind, category, static_cast<int>(index), 0, bytes, false});
+  program.instrs.at(index).uses.push_back({object, true});
+}
+
+}  // namespace
+
+void add_residency(Program& program, const ValueSizes& sizes) {
+  Residency residency(program, sizes);
+  residency.declare_carried();
+  for (auto& instr : program.instrs) residency.fill(instr);
+}
+
+void attach_transcript(Program& program, std::size_t index, Transcript transcript) {
+  attach_scratch(program, index, Kind::workspace, Category::workspace, transcript.scratch_peak);
+  program.instrs.at(index).transcript = static_cast<int>(program.transcripts.size());
+  program.transcripts.push_back(std::move(transcript));
+}
+
+void attach_exchange(Program& program, std::size_t index, std::int64_t scratch_bytes) {
+  attach_scratch(program, index, Kind::exchange, Category::comm, scratch_bytes);
+}
+
+}  // namespace edgetrain

@@ -1,0 +1,35 @@
+// The stage that says where each value lives when: adds the objects, and to every instruction what it reads and writes.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "core/program/program.h"
+
+namespace edgetrain {
+
+/// Bytes of one state of a bucket on this rank (its shard), and what it is counted as.
+struct StateSize {
+  Category category = Category::moments;
+  std::int64_t bytes = 0;
+};
+
+/// Sizes of every value that a step of this rank touches.
+struct ValueSizes {
+  std::vector<std::int64_t> param, grad;        // per bucket; grad 0: frozen
+  std::vector<std::vector<StateSize>> states;   // per bucket
+  std::vector<std::int64_t> boundary, saved;    // per unit
+  std::int64_t tokens = 0, dboundary = 0;       // per micro-batch
+  std::vector<std::vector<int>> buckets_of_unit;
+};
+
+/// Declares the carried objects (parameters, optimizer states) in one fixed order, so that all programs of a run share
+/// their addresses, then the others, and fills Instr::uses.
+void add_residency(Program& program, const ValueSizes& sizes);
+
+/// Gives instruction `index` a transcript and, where that needs scratch, a workspace object.
+void attach_transcript(Program& program, std::size_t index, Transcript transcript);
+/// Gives a comm instruction its scratch.
+void attach_exchange(Program& program, std::size_t index, std::int64_t scratch_bytes);
+
+}  // namespace edgetrain

@@ -1,0 +1,118 @@
+#include "core/program/slots.h"
+
+#include <algorithm>
+
+#include "core/base/error.h"
+
+namespace edgetrain {
+namespace {
+
+struct Placed {
+  std::int64_t begin, end;
+  int last;  // last instruction that needs it
+};
+
+// Lowest gap of `bytes` among the placed ones, which are kept in order of address.
+std::int64_t first_fit(const std::vector<Placed>& placed, std::int64_t floor, std::int64_t bytes) {
+  std::int64_t at = floor;
+  for (const auto& other : placed) {
+    if (at + bytes <= other.begin) break;
+    at = std::max(at, other.end);
+  }
+  return at;
+}
+
+void insert_by_address(std::vector<Placed>& placed, Placed next) {
+  placed.insert(std::upper_bound(placed.begin(), placed.end(), next,
+                                 [](const Placed& a, const Placed& b) { return a.begin < b.begin; }),
+                next);
+}
+
+}  // namespace
+
+std::vector<Life> lives(const Program& program) {
+  std::vector<Life> out(program.objects.size());
+  for (int i = 0; i < static_cast<int>(program.instrs.size()); ++i) {
+    for (const auto& use : program.instrs[static_cast<std::size_t>(i)].uses) {
+      auto& life = out.at(static_cast<std::size_t>(use.object));
+      if (!life.used()) life.first = i;
+      life.last = i;
+    }
+  }
+  return out;
+}
+
+void assign_slots(Program& program) {
+  std::int64_t top = 0;
+  for (auto& object : program.objects) {
+    if (!object.carried) continue;
+    object.address = top;
+    top += aligned(object.bytes);
+  }
+  program.carried_bytes = program.arena_bytes = top;
+
+  const auto life = lives(program);
+  std::vector<int> order;
+  for (int i = 0; i < static_cast<int>(program.objects.size()); ++i) {
+    const auto index = static_cast<std::size_t>(i);
+    if (!program.objects[index].carried && life[index].used()) order.push_back(i);
+  }
+  // Born together: the larger first, so that small ones fill the gaps.
+  std::sort(order.begin(), order.end(), [&](int a, int b) {
+    const auto ia = static_cast<std::size_t>(a), ib = static_cast<std::size_t>(b);
+    if (life[ia].first != life[ib].first) return life[ia].first < life[ib].first;
+    if (program.objects[ia].bytes != program.objects[ib].bytes) return program.objects[ia].bytes > program.objects[ib].bytes;
+    return a < b;
+  });
+  std::vector<Placed> placed;
+  for (const int i : order) {
+    auto& object = program.objects[static_cast<std::size_t>(i)];
+    const auto& span = life[static_cast<std::size_t>(i)];
+    std::erase_if(placed, [&](const Placed& p) { return p.last < span.first; });
+    const std::int64_t bytes = aligned(object.bytes);
+    object.address = first_fit(placed, program.carried_bytes, bytes);
+    insert_by_address(placed, {object.address, object.address + bytes, span.last});
+    program.arena_bytes = std::max(program.arena_bytes, object.address + bytes);
+  }
+}
+
+PeakUse peak_use(const Program& program) {
+  const auto life = lives(program);
+  CategoryBytes live{};
+  const auto change = [&](std::size_t object, std::int64_t sign) {
+    const auto& o = program.objects[object];
+    live[static_cast<std::size_t>(o.category)] += sign * aligned(o.bytes);
+  };
+  std::vector<std::vector<std::size_t>> born(program.instrs.size()), dead(program.instrs.size());
+  for (std::size_t i = 0; i < program.objects.size(); ++i) {
+    if (program.objects[i].carried) {
+      change(i, 1);
+    } else if (life[i].used()) {
+      born[static_cast<std::size_t>(life[i].first)].push_back(i);
+      dead[static_cast<std::size_t>(life[i].last)].push_back(i);
+    }
+  }
+  PeakUse peak;
+  const auto note = [&](int instr) {
+    std::int64_t sum = 0;
+    for (std::size_t c = 0; c < kCategories; ++c) {
+      sum += live[c];
+      peak.peak_of[c] = std::max(peak.peak_of[c], live[c]);
+    }
+    if (sum > peak.live_bytes) {
+      peak.live_bytes = sum;
+      peak.at_peak = live;
+      peak.instr = instr;
+    }
+  };
+  note(-1);
+  for (std::size_t i = 0; i < program.instrs.size(); ++i) {
+    for (const auto object : born[i]) change(object, 1);
+    note(static_cast<int>(i));
+    for (const auto object : dead[i]) change(object, -1);
+  }
+  peak.gaps = program.arena_bytes - peak.live_bytes;
+  return peak;
+}
+
+}  // namespace edgetrain

@@ -1,0 +1,149 @@
+#include "core/program/unit_handler.h"
+
+#include "core/base/error.h"
+#include "core/program/arena_view.h"
+#include "core/program/slots.h"
+
+namespace edgetrain {
+
+UnitHandler::UnitHandler(const ModelLayout& layout, const Program& program, std::byte* arena, Ops& ops,
+                         Workspace& workspace, const BatchShape& shape)
+    : layout_(layout),
+      program_(program),
+      arena_(arena),
+      workspace_(workspace),
+      shape_(shape),
+      context_(ops, workspace, stream_),
+      objects_(program) {
+  for (const auto& life : lives(program)) first_use_.push_back(life.first);
+}
+
+Request UnitHandler::issue(const Instr& instr, std::size_t) {
+  const ScratchBinding scratch(program_, instr, arena_, workspace_);
+  run(instr);
+  ET_CHECK(scratch.unused() == 0, "{} {}: {} bytes of scratch were planned and not taken", name_of(instr.verb),
+           instr.target, scratch.unused());
+  return {};
+}
+
+Transcript UnitHandler::rehearse(const Instr& instr) {
+  ET_ASSERT(arena_ == nullptr);
+  workspace_.reset_peak();
+  run(instr);
+  Transcript transcript;
+  transcript.scratch_peak = workspace_.peak();
+  return transcript;
+}
+
+void UnitHandler::run(const Instr& instr) {
+  const ScratchScope scope(workspace_);
+  switch (instr.verb) {
+    case Verb::forward: forward(instr); break;
+    case Verb::backward: backward(instr); break;
+    case Verb::fold: fold(instr); break;
+    default: ET_CHECK(false, "{} is no instruction for units", name_of(instr.verb));
+  }
+  const bool loss_call = instr.target == layout_.num_units() - 1 && instr.verb != Verb::fold && shape_.with_targets;
+  if (loss_call && on_losses_ && arena_ != nullptr) on_losses_(instr.micro_batch, context_.losses());
+}
+
+void UnitHandler::forward(const Instr& instr) {
+  context_.bind(bindings(instr));
+  const auto keep = saved(instr);
+  layout_.unit(instr.target).forward(context_, batch(instr.micro_batch), input(instr), output(instr), keep);
+}
+
+void UnitHandler::backward(const Instr& instr) {
+  Bindings bound = bindings(instr);
+  bind_grads(instr, bound);
+  context_.bind(std::move(bound));
+  // The gradient by the boundary is rewritten in place from unit to unit: dx is dy. The head makes the first one.
+  const Tensor x = input(instr);
+  const auto keep = saved(instr);
+  std::byte* boundary_grad = address(Kind::dboundary, 0, instr.micro_batch);
+  const bool last = instr.target == layout_.num_units() - 1;
+  const Tensor dy = last ? Tensor{} : layout_.boundary(instr.target, boundary_grad);
+  const Tensor dx = instr.target == 0 ? Tensor{} : layout_.boundary(instr.target - 1, boundary_grad);
+  layout_.unit(instr.target).backward(context_, batch(instr.micro_batch), instr.pass, x, dy, dx, keep);
+}
+
+void UnitHandler::fold(const Instr& instr) {
+  const auto& bucket = layout_.bucket(instr.target);
+  const Tensor left = vector_of(address(Kind::grad, instr.target, instr.part), bucket.elements, Dtype::f32);
+  const Tensor right = vector_of(address(Kind::grad, instr.target, instr.micro_batch), bucket.elements, Dtype::f32);
+  context_.ops().add(left, right, left);
+}
+
+Bindings UnitHandler::bindings(const Instr& instr) const {
+  Bindings out;
+  for (const auto& place : layout_.places_of(instr.target)) {
+    out.params.push_back(layout_.param(place, address(Kind::param, place.bucket, 0), layout_.bucket(place.bucket).dtype));
+  }
+  if (instr.target == layout_.num_units() - 1 && shape_.with_targets) {
+    out.losses = TokenBuffers::at(address(Kind::tokens, 0, instr.micro_batch), layout_.rows()).losses;
+  }
+  out.loss_scale = loss_scale_;
+  return out;
+}
+
+void UnitHandler::bind_grads(const Instr& instr, Bindings& out) {
+  for (const int bucket : layout_.buckets_of_unit()[static_cast<std::size_t>(instr.target)]) {
+    if (starts_grad(instr, bucket)) zero_gaps(bucket, address(Kind::grad, bucket, instr.part));
+  }
+  for (const auto& place : layout_.places_of(instr.target)) {
+    out.grads.push_back(layout_.param(place, address(Kind::grad, place.bucket, instr.part), Dtype::f32));
+    out.grad_started.push_back(!starts_grad(instr, place.bucket));
+  }
+}
+
+// What lies between parameters is summed, squared and reduced with them: it must be zero.
+void UnitHandler::zero_gaps(int bucket, std::byte* base) {
+  for (const auto& gap : layout_.gaps(bucket)) {
+    std::byte* begin = base == nullptr ? nullptr : base + gap.begin * size_of(Dtype::f32);
+    context_.ops().fill(vector_of(begin, gap.size(), Dtype::f32), 0.0F);
+  }
+}
+
+bool UnitHandler::starts_grad(const Instr& instr, int bucket) const {
+  const int object = objects_.find(Kind::grad, bucket, instr.part);
+  ET_ASSERT(object >= 0);
+  return &program_.instrs[static_cast<std::size_t>(first_use_[static_cast<std::size_t>(object)])] == &instr;
+}
+
+std::byte* UnitHandler::address(Kind kind, int id, int part) const {
+  const int object = objects_.find(kind, id, part);
+  ET_CHECK(object >= 0, "the program has no {} {} {}", name_of(kind), id, part);
+  return address_of(program_, object, arena_);
+}
+
+Batch UnitHandler::batch(int micro_batch) const {
+  const auto tokens = TokenBuffers::at(address(Kind::tokens, 0, micro_batch), layout_.rows());
+  Batch out = shape_.masks;
+  out.rows = layout_.rows();
+  out.ids = tokens.ids;
+  out.position = tokens.position;
+  if (shape_.with_targets) out.targets = tokens.targets;
+  out.logit_rows = shape_.logit_rows;
+  return out;
+}
+
+Tensor UnitHandler::input(const Instr& instr) const {
+  if (instr.target == 0) return {};
+  return layout_.boundary(instr.target - 1, address(Kind::boundary, instr.target - 1, instr.micro_batch));
+}
+
+Tensor UnitHandler::output(const Instr& instr) const {
+  if (instr.target < layout_.num_units() - 1) {
+    return layout_.boundary(instr.target, address(Kind::boundary, instr.target, instr.micro_batch));
+  }
+  if (shape_.logit_rows.absent()) return {};
+  return matrix(address(Kind::boundary, instr.target, instr.micro_batch), shape_.logit_rows.rows, shape_.vocab, Dtype::f32);
+}
+
+std::vector<Tensor> UnitHandler::saved(const Instr& instr) const {
+  const int object = objects_.find(Kind::saved, instr.target, instr.micro_batch);
+  if (object < 0) return {};
+  return layout_.saved_fields(instr.target, address_of(program_, object, arena_));
+}
+
+}  // namespace edgetrain

@@ -1,0 +1,156 @@
+#include "launch/cli/command_line.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <filesystem>
+
+#include "core/base/error.h"
+#include "launch/job/scalar.h"
+#include "launch/job/suggest.h"
+
+namespace edgetrain {
+namespace {
+
+constexpr std::array kVerbs = {
+    VerbHelp{"run", Verb::run, "job.yaml [key=value ...]", "do what the job says (the verb may be left out)"},
+    VerbHelp{"check", Verb::check, "job.yaml [key=value ...]", "judge the job and this machine; start nothing"},
+    VerbHelp{"plan", Verb::plan, "job.yaml [--ranks N] [key=value ...]", "memory, traffic and time per rank, without MPI"},
+    VerbHelp{"inspect", Verb::inspect, "PATH", "what a model folder, a checkpoint or a data set holds"},
+    VerbHelp{"bench", Verb::bench, "WHAT [job.yaml] [key=value ...]", "measure, e.g. `bench step job.yaml` or `bench gemm`"},
+    VerbHelp{"explain", Verb::explain, "[KEY]", "what a key means, accepts and defaults to; all keys without KEY"},
+    VerbHelp{"init", Verb::init, "[FILE]", "write a commented starter job (default: job.yaml; -: print it)"},
+    VerbHelp{"help", Verb::help, "", "this text (also --help)"},
+    VerbHelp{"version", Verb::version, "", "version and build features (also --version)"},
+    VerbHelp{"docs", Verb::docs, "", "print docs/job.md", true},
+    VerbHelp{"schema", Verb::schema, "", "print the JSON schema of jobs, for editors", true},
+};
+
+// Verbs of the design whose features come later; a job path of that name can be written as ./serve.
+constexpr std::array<std::string_view, 4> kLaterVerbs = {"generate", "serve", "export", "doctor"};
+
+const VerbHelp* find_verb(std::string_view word) {
+  const auto found = std::ranges::find(kVerbs, word, &VerbHelp::name);
+  return found == kVerbs.end() ? nullptr : &*found;
+}
+
+bool looks_like_path(const std::string& word) {
+  std::error_code ignored;
+  return word.find_first_of("/.") != std::string::npos || std::filesystem::exists(word, ignored);
+}
+
+[[noreturn]] void refuse(const std::string& message) {
+  throw JobError(message + "\n  `edgetrain --help` shows how it is used");
+}
+
+std::string with_nearest(std::string message, std::string_view word, std::vector<std::string> candidates) {
+  const auto near = nearest(word, candidates);
+  return near.empty() ? message : fmt::format("{}; did you mean '{}'?", message, near);
+}
+
+std::vector<std::string> verb_names() {
+  std::vector<std::string> names;
+  for (const auto& verb : kVerbs) names.emplace_back(verb.name);
+  return names;
+}
+
+class Reader {
+ public:
+  explicit Reader(std::span<const std::string> arguments) : arguments_(arguments) {}
+
+  CommandLine read() {
+    if (arguments_.empty()) refuse("no job");
+    for (next_ = 0; next_ < arguments_.size(); ++next_) {
+      const std::string& word = arguments_[next_];
+      if (word.starts_with("-") && word != "-") option(word);
+      else if (!verb_known_) first(word);
+      else positional(word);
+      if (command_.verb == Verb::help || command_.verb == Verb::version) return command_;
+    }
+    check_complete();
+    return std::move(command_);
+  }
+
+ private:
+  void option(const std::string& word) {
+    if (word == "-h" || word == "--help") {
+      command_.verb = Verb::help;
+    } else if (word == "--version") {
+      command_.verb = Verb::version;
+    } else if (word == "--ranks" || word.starts_with("--ranks=")) {
+      ranks(word);
+    } else {
+      refuse(with_nearest(fmt::format("unknown option '{}'", word), word, {"--help", "--version", "--ranks"}));
+    }
+  }
+
+  void ranks(const std::string& word) {
+    const auto equals = word.find('=');
+    if (equals == std::string::npos && next_ + 1 == arguments_.size()) refuse("--ranks needs a number");
+    const std::string text = equals == std::string::npos ? arguments_[++next_] : word.substr(equals + 1);
+    const auto number = parse_integer(text);
+    constexpr std::int64_t kMostRanks = 1'000'000;
+    if (!number.value || *number.value < 1 || *number.value > kMostRanks) {
+      refuse(fmt::format("--ranks is a number of ranks, not '{}'", text));
+    }
+    command_.ranks = *number.value;
+  }
+
+  void first(const std::string& word) {
+    verb_known_ = true;
+    if (const VerbHelp* verb = find_verb(word)) {
+      command_.verb = verb->verb;
+      return;
+    }
+    if (std::ranges::find(kLaterVerbs, word) != kLaterVerbs.end()) refuse(fmt::format("'{}' is not built yet", word));
+    const auto equals = word.find('=');
+    if (equals != std::string::npos && !looks_like_path(word.substr(0, equals))) {
+      refuse(fmt::format("'{}' stands before the job; overrides follow it", word));
+    }
+    if (!looks_like_path(word)) {
+      refuse(with_nearest(fmt::format("'{}' is neither a verb nor a job file", word), word, verb_names()));
+    }
+    positional(word);
+  }
+
+  void positional(const std::string& word) {
+    if (command_.verb == Verb::bench && command_.bench.empty()) {
+      command_.bench = word;
+    } else if (command_.target.empty()) {
+      command_.target = word;
+    } else if (takes_overrides()) {
+      command_.overrides.push_back({word, static_cast<int>(next_) + 1});
+    } else {
+      refuse(fmt::format("'{}' is one argument too many", word));
+    }
+  }
+
+  bool takes_overrides() const {
+    return command_.verb == Verb::run || command_.verb == Verb::check || command_.verb == Verb::plan ||
+           command_.verb == Verb::bench;
+  }
+
+  void check_complete() const {
+    const bool needs_job = command_.verb == Verb::run || command_.verb == Verb::check || command_.verb == Verb::plan;
+    if (!verb_known_ || (needs_job && command_.target.empty())) refuse("no job");
+    if (command_.verb == Verb::inspect && command_.target.empty()) refuse("inspect what?");
+    if (command_.verb == Verb::bench && command_.bench.empty()) refuse("bench what?");
+    if (command_.ranks && command_.verb != Verb::plan) {
+      refuse("--ranks belongs to plan; the ranks of a run are those that mpirun starts");
+    }
+  }
+
+  std::span<const std::string> arguments_;
+  std::size_t next_ = 0;
+  bool verb_known_ = false;
+  CommandLine command_;
+};
+
+}  // namespace
+
+std::span<const VerbHelp> verbs() { return kVerbs; }
+
+CommandLine parse_command_line(std::span<const std::string> arguments) { return Reader(arguments).read(); }
+
+}  // namespace edgetrain

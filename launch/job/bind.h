@@ -1,0 +1,25 @@
+// From the tree that was written to the typed Job: keys are looked up in the schema, scalars get their meaning, limits
+// are checked key by key. What two keys say together is check.h's business.
+#pragma once
+
+#include <map>
+#include <string>
+#include <vector>
+
+#include "launch/job/job.h"
+#include "launch/job/yaml.h"
+
+namespace edgetrain {
+
+struct WrittenKey {
+  Location key;
+  Location value;
+};
+
+/// The keys that a job writes, by full name, and its sections, with their places. Absent keys have their defaults.
+using WrittenKeys = std::map<std::string, WrittenKey, std::less<>>;
+
+/// Fills `job` from `root`, a map. Keys that are wrong keep their defaults and leave a problem.
+void bind(const YamlNode& root, Job& job, WrittenKeys& written, std::vector<Problem>& problems);
+
+}  // namespace edgetrain

@@ -1,0 +1,100 @@
+#include "launch/job/facts.h"
+
+#include <sched.h>
+
+#include <algorithm>
+#include <fstream>
+#include <sstream>
+
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
+
+namespace edgetrain {
+namespace {
+
+std::int64_t cores_in_mask() {
+  cpu_set_t mask;
+  CPU_ZERO(&mask);
+  if (sched_getaffinity(0, sizeof(mask), &mask) != 0) return 1;
+  return std::max(1, CPU_COUNT(&mask));
+}
+
+std::int64_t available_memory() {
+  std::ifstream file("/proc/meminfo");
+  std::string line;
+  while (std::getline(file, line)) {
+    std::istringstream words(line);
+    std::string name;
+    std::int64_t kibibytes = 0;
+    if (words >> name >> kibibytes && name == "MemAvailable:") return kibibytes * 1024;
+  }
+  return 0;
+}
+
+// A limit file holds a number or, for no limit, "max" (cgroup 2) or a huge number (cgroup 1).
+std::optional<std::int64_t> limit_in(const std::string& path) {
+  std::ifstream file(path);
+  std::int64_t bytes = 0;
+  constexpr std::int64_t kNoLimit = 1LL << 60U;
+  if (file >> bytes && bytes > 0 && bytes < kNoLimit) return bytes;
+  return std::nullopt;
+}
+
+// The tightest limit on the way from this process's cgroup to the root; inside a container the root is what counts.
+std::optional<std::int64_t> cgroup_limit() {
+  std::vector<std::string> candidates = {"/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"};
+  std::ifstream file("/proc/self/cgroup");
+  std::string line;
+  while (std::getline(file, line)) {
+    const bool is_v2 = line.starts_with("0::");
+    if (!is_v2 && line.find(":memory:") == std::string::npos) continue;
+    std::string path = line.substr(line.rfind(':') + 1);
+    while (path.size() > 1) {
+      candidates.push_back(is_v2 ? "/sys/fs/cgroup" + path + "/memory.max"
+                                 : "/sys/fs/cgroup/memory" + path + "/memory.limit_in_bytes");
+      path.resize(path.rfind('/'));
+    }
+  }
+  std::optional<std::int64_t> tightest;
+  for (const auto& candidate : candidates) {
+    const auto limit = limit_in(candidate);
+    if (limit && (!tightest || *limit < *tightest)) tightest = limit;
+  }
+  return tightest;
+}
+
+// AVX512-BF16 (leaf 7.1, EAX bit 5) or AMX-BF16 (leaf 7.0, EDX bit 22), with the operating system saving the registers
+// (XCR0: bits 5-7 for AVX-512, 17-18 for tiles). By cpuid, because compilers know these names from different versions on.
+bool multiplies_bf16() {
+#if defined(__x86_64__)
+  unsigned eax = 0, ebx = 0, ecx = 0, edx = 0;
+  if (__get_cpuid(1, &eax, &ebx, &ecx, &edx) == 0 || (ecx & (1U << 27U)) == 0) return false;
+  unsigned xcr0 = 0, high = 0;
+  __asm__ volatile("xgetbv" : "=a"(xcr0), "=d"(high) : "c"(0));
+  const bool saves_avx512 = (xcr0 & 0xE6U) == 0xE6U;
+  const bool saves_tiles = (xcr0 & 0x60000U) == 0x60000U;
+  if (__get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx) == 0) return false;
+  const unsigned subleaves = eax;
+  const bool has_avx512 = (ebx & (1U << 16U)) != 0;
+  const bool has_amx = (edx & (1U << 22U)) != 0;
+  if (has_amx && saves_tiles) return true;
+  if (subleaves < 1 || __get_cpuid_count(7, 1, &eax, &ebx, &ecx, &edx) == 0) return false;
+  return has_avx512 && (eax & (1U << 5U)) != 0 && saves_avx512;
+#else
+  return false;
+#endif
+}
+
+}  // namespace
+
+Facts probe_machine() {
+  Facts facts;
+  facts.cores = cores_in_mask();
+  facts.available_memory = available_memory();
+  facts.memory_limit = cgroup_limit();
+  facts.multiplies_bf16 = multiplies_bf16();
+  return facts;
+}
+
+}  // namespace edgetrain

@@ -1,0 +1,116 @@
+#include "launch/job/suggest.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <numeric>
+#include <vector>
+
+#include "launch/job/schema.h"
+
+namespace edgetrain {
+namespace {
+
+// Distances are quadratic in the length; nobody means a key by a kilobyte.
+constexpr std::size_t kLongestWord = 64;
+
+std::size_t allowed_edits(std::size_t length) {
+  if (length <= 3) return 1;
+  return std::max<std::size_t>(2, length / 3);
+}
+
+std::vector<std::string> names_in(std::string_view section) {
+  std::vector<std::string> names;
+  for (const auto& key : schema()) {
+    if (key.section == section) names.push_back(key.name);
+  }
+  if (section.empty()) {
+    for (const auto& other : sections()) {
+      if (!other.name.empty()) names.push_back(other.name);
+    }
+    names.emplace_back("extends");
+  }
+  return names;
+}
+
+std::string place_of(const Key& key) {
+  return key.section.empty() ? "at the top level" : fmt::format("under `{}`", key.section);
+}
+
+// "'interval' belongs under `checkpoint` or under `logging`"
+std::string belongs(std::string_view section, std::string_view name) {
+  std::string places;
+  for (const auto& key : schema()) {
+    if (key.name != name || key.section == section) continue;
+    places += (places.empty() ? "" : " or ") + place_of(key);
+  }
+  return places.empty() ? "" : fmt::format("'{}' belongs {}", name, places);
+}
+
+// 'zero_optimization' finds the alias 'zero_optimization.stage', 'stage' finds it too.
+bool is_alias(const Key& key, std::string_view section, std::string_view name) {
+  const std::string dotted = fmt::format("{}.{}", section, name);
+  return std::ranges::any_of(key.aliases, [&](const std::string& alias) {
+    return alias == name || alias == dotted || (section.empty() && alias.starts_with(fmt::format("{}.", name)));
+  });
+}
+
+std::string alias_hint(const Key& key, std::string_view section, std::string_view name) {
+  const std::string called = fmt::format("'{}' is called '{}' here", name, key.full_name());
+  if (key.section != section) return called;
+  return fmt::format("did you mean '{}'? ({})", key.name, called);
+}
+
+}  // namespace
+
+std::size_t edit_distance(std::string_view a, std::string_view b) {
+  std::vector<std::size_t> before(b.size() + 1);
+  std::vector<std::size_t> previous(b.size() + 1);
+  std::vector<std::size_t> current(b.size() + 1);
+  std::iota(previous.begin(), previous.end(), std::size_t{0});
+  for (std::size_t i = 1; i <= a.size(); ++i) {
+    current[0] = i;
+    for (std::size_t j = 1; j <= b.size(); ++j) {
+      const std::size_t substitution = previous[j - 1] + (a[i - 1] == b[j - 1] ? 0 : 1);
+      current[j] = std::min({previous[j] + 1, current[j - 1] + 1, substitution});
+      if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1]) {
+        current[j] = std::min(current[j], before[j - 2] + 1);
+      }
+    }
+    std::swap(before, previous);
+    std::swap(previous, current);
+  }
+  return previous[b.size()];
+}
+
+std::string nearest(std::string_view word, std::span<const std::string> candidates) {
+  if (word.size() > kLongestWord) return "";
+  std::string best;
+  std::size_t best_distance = allowed_edits(word.size()) + 1;
+  for (const auto& candidate : candidates) {
+    const std::size_t distance = edit_distance(word, candidate);
+    if (distance < best_distance && distance < std::max(word.size(), candidate.size())) {
+      best = candidate;
+      best_distance = distance;
+    }
+  }
+  return best;
+}
+
+std::string suggest_key(std::string_view section, std::string_view name) {
+  if (auto hint = belongs(section, name); !hint.empty()) return hint;
+  for (const auto& key : schema()) {
+    if (is_alias(key, section, name)) return alias_hint(key, section, name);
+  }
+  if (const auto same = nearest(name, names_in(section)); !same.empty()) return fmt::format("did you mean '{}'?", same);
+  for (const auto& other : sections()) {
+    if (other.name == section) continue;
+    const auto elsewhere = nearest(name, names_in(other.name));
+    if (const Key* key = elsewhere.empty() ? nullptr : find_key(other.name, elsewhere)) {
+      return fmt::format("did you mean '{}', which belongs {}?", key->name, place_of(*key));
+    }
+  }
+  return "";
+}
+
+}  // namespace edgetrain

@@ -1,0 +1,75 @@
+// A rank at work: the arena of its plan, the operators, the handlers, and a driver for each program.
+#pragma once
+
+#include <functional>
+#include <memory>
+
+#include "core/comm/communicator.h"
+#include "core/memory/pool.h"
+#include "core/ops/cpu/cpu_ops.h"
+#include "core/program/agreement.h"
+#include "core/program/driver.h"
+#include "core/program/unit_handler.h"
+#include "launch/runs/rank_plan.h"
+#include "optim/update_pass.h"
+#include "parallel/zero/replicate.h"
+
+namespace edgetrain {
+
+/// Fills the token buffers of a micro-batch of the current step.
+using LoadCallback = std::function<void(int micro_batch, const TokenBuffers& buffers)>;
+
+class RankEngine {
+ public:
+  struct Callbacks {
+    LoadCallback load;                    // of training and of validation
+    std::function<StepDecision()> decide;     // with the agreement of all ranks at hand
+    std::function<void(int micro_batch, Tensor losses)> validation_losses;
+  };
+  /// Reserves the arena in `pool`. Borrows plan and communicators. Errors: Error(resource) when the arena does not fit.
+  RankEngine(RankPlan& plan, Pool& pool, Communicator& replicas, Communicator& world, Callbacks callbacks, bool profile);
+  RankEngine(const RankEngine&) = delete;
+  RankEngine& operator=(const RankEngine&) = delete;
+  ~RankEngine();
+
+  /// One optimizer step. Communication of the weights may still be under way on return; see settle().
+  void train_step(float loss_scale);
+  /// Forward of one micro-batch of the validation program.
+  void validate_micro_batch();
+  /// Logits (vocab) after `length` tokens, 1 <= length <= seq_len, that the load callback of generation provides.
+  [[nodiscard]] std::span<const float> next_logits(std::span<const std::int32_t> tokens);
+  /// Waits for all that is under way: weights are then whole on this rank.
+  void settle();
+
+  /// Runs forward and backward of the step that the load callback gives, without reductions or update, and calls `look` after
+  /// every instruction: to find where a value stopped being finite.
+  void replay(float loss_scale, const std::function<void(const Instr&)>& look);
+
+  [[nodiscard]] Agreement& agreement() { return agreement_; }
+  [[nodiscard]] AgreeHandler& agree_handler() { return agree_; }
+  [[nodiscard]] Driver& train_driver() { return train_; }
+  [[nodiscard]] CpuOps& ops() { return ops_; }
+  [[nodiscard]] std::byte* arena() const { return arena_.data(); }
+  [[nodiscard]] RankPlan& plan() { return plan_; }
+
+ private:
+  class LoadHandler;
+  struct ForwardProgram;
+  [[nodiscard]] std::unique_ptr<ForwardProgram> forward_program(PlannedProgram* planned, LoadCallback load);
+
+  RankPlan& plan_;
+  Arena arena_;
+  Workspace workspace_;
+  CpuOps ops_;
+  Agreement agreement_;
+  AgreeHandler agree_;
+  std::unique_ptr<LoadHandler> load_;
+  UnitHandler units_;
+  ReplicaHandler replicas_;
+  UpdateHandler updates_;
+  Driver train_;
+  std::unique_ptr<ForwardProgram> validate_, generate_;
+  std::span<const std::int32_t> prompt_;
+};
+
+}  // namespace edgetrain

@@ -1,0 +1,238 @@
+#include "launch/runs/rank_plan.h"
+
+#include <algorithm>
+#include <map>
+#include <tuple>
+
+#include "core/base/error.h"
+#include "core/model/mask.h"
+#include "core/ops/cpu/cpu_scratch.h"
+#include "core/program/agreement.h"
+#include "core/program/residency.h"
+#include "core/program/skeleton.h"
+#include "core/program/verify.h"
+#include "optim/update_pass.h"
+
+namespace edgetrain {
+namespace {
+
+Replication replication_of(const RankSpec& spec, const Mesh& mesh) {
+  const RankList replicas = mesh.replicas(spec.rank);
+  const auto own = std::find(replicas.begin(), replicas.end(), spec.rank);
+  return {spec.zero, static_cast<int>(replicas.size()), static_cast<int>(own - replicas.begin())};
+}
+
+std::vector<std::vector<int>> trainable_buckets_of_unit(const ModelLayout& layout) {
+  auto buckets = layout.buckets_of_unit();
+  for (auto& list : buckets) {
+    std::erase_if(list, [&](int bucket) { return !layout.bucket(bucket).trainable; });
+  }
+  return buckets;
+}
+
+OpTotals difference(const OpTotals& after, const OpTotals& before) {
+  OpTotals out;
+  out.flops = after.flops - before.flops;
+  out.bytes = after.bytes - before.bytes;
+  return out;
+}
+
+// Runs every unit call once on the dry device. Micro-batches are alike, so the first stands for all.
+class Rehearsal {
+ public:
+  Rehearsal(PlannedProgram& planned, int threads)
+      : planned_(planned), scratch_({threads}), ops_(workspace_, scratch_) {}
+
+  Transcript of(const Instr& instr) {
+    const std::tuple key{instr.verb, instr.target, instr.pass};
+    if (const auto known = transcripts_.find(key); known != transcripts_.end()) return known->second;
+    UnitHandler handler(planned_.layout, planned_.program, nullptr, ops_, workspace_, planned_.shape);
+    const OpTotals before = ops_.totals();
+    Transcript transcript = handler.rehearse(instr);
+    const OpTotals used = difference(ops_.totals(), before);
+    transcript.flops = used.flops;
+    transcript.bytes = used.bytes;
+    transcripts_[key] = transcript;
+    return transcript;
+  }
+  [[nodiscard]] const OpTotals& totals() const { return ops_.totals(); }
+
+ private:
+  PlannedProgram& planned_;
+  Workspace workspace_;
+  CpuScratch scratch_;
+  DryOps ops_;
+  std::map<std::tuple<Verb, int, Pass>, Transcript> transcripts_;
+};
+
+// An elementwise update has no scratch; its cost is its memory traffic.
+Transcript update_transcript(const Range& owned, const Bucket& bucket, std::size_t states) {
+  Transcript transcript;
+  const auto f32 = size_of(Dtype::f32);
+  const std::int64_t weights = bucket.dtype == Dtype::f32 ? 2 * f32 : size_of(bucket.dtype);
+  transcript.bytes = owned.size() * (f32 + weights + 2 * f32 * static_cast<std::int64_t>(states));
+  return transcript;
+}
+
+Transcript norm_transcript(const Range& answers_for) {
+  Transcript transcript;
+  transcript.scratch_peak = UpdateHandler::norm_scratch(answers_for);
+  transcript.bytes = answers_for.size() * size_of(Dtype::f32);
+  transcript.flops = 2 * answers_for.size();
+  return transcript;
+}
+
+Mesh::Degrees shortened(const Mesh::Degrees& d, int max_ranks) {
+  Mesh::Degrees out = d;
+  for (int* axis : {&out.dp, &out.cp, &out.tp}) {
+    while (Mesh(out).size() > max_ranks && *axis > 2) *axis = std::max(2, *axis / 2);
+  }
+  return out;
+}
+
+}  // namespace
+
+RankPlan::RankPlan(const RankSpec& spec, std::unique_ptr<UpdateRule> rule, CommCostOf comm_cost)
+    : spec_(spec),
+      mesh_(spec.degrees),
+      replication_(replication_of(spec, mesh_)),
+      rule_(std::move(rule)),
+      comm_cost_(std::move(comm_cost)),
+      model_(build_model(spec.config, {spec.dtype, spec.loss_chunk_rows})) {
+  train_ = plan_training();
+  if (spec.validates) validate_ = plan_forward(spec.samples_per_call, false);
+  if (spec.generates) generate_ = plan_forward(1, true);
+}
+
+std::unique_ptr<PlannedProgram> RankPlan::plan_training() {
+  auto planned = std::make_unique<PlannedProgram>(model_, spec_.rows(), replication_.count);
+  planned->masks = causal_masks(model_.windows, spec_.samples_per_call, spec_.seq_len);
+  planned->shape.masks.masks = planned->masks;
+  const int units = planned->layout.num_units();
+  const auto calls = static_cast<int>(spec_.calls_per_step);
+  planned->program = skeleton(accumulation_schedule(calls), {{0, units}}, units - 1);
+  if (spec_.reproducible()) {
+    add_summation_tree(planned->program, calls, spec_.summation_leaves, trainable_buckets_of_unit(planned->layout));
+  }
+  const auto world = dry_group(mesh_.size(), spec_.rank, "world");
+  std::array<std::int64_t, Agreement::kWords> words{};
+  add_updates(planned->program, planned->layout, kWorldGroup, world->sent_bytes(AgreeHandler::call(words)));
+  add_replication(planned->program, planned->layout, replication_,
+                  *dry_group(replication_.count, replication_.index, "dp"));
+  complete(*planned, value_sizes(*planned));
+  return planned;
+}
+
+std::unique_ptr<PlannedProgram> RankPlan::plan_forward(std::int64_t samples, bool logits) {
+  auto planned = std::make_unique<PlannedProgram>(model_, samples * spec_.seq_len, replication_.count);
+  planned->masks = causal_masks(model_.windows, samples, spec_.seq_len);
+  planned->shape.masks.masks = planned->masks;
+  auto sizes = value_sizes(*planned);
+  if (logits) {
+    planned->logit_row.assign(1, 0);
+    planned->shape.with_targets = false;
+    planned->shape.logit_rows = matrix(planned->logit_row.data(), 1, 1, Dtype::i32);
+    planned->shape.vocab = spec_.config.vocab_size;
+    sizes.boundary.back() = spec_.config.vocab_size * size_of(Dtype::f32);
+  }
+  const int units = planned->layout.num_units();
+  planned->program = skeleton(forward_schedule(1), {{0, units}}, units - 1);
+  complete(*planned, sizes);
+  return planned;
+}
+
+void RankPlan::complete(PlannedProgram& planned, const ValueSizes& sizes) {
+  add_residency(planned.program, sizes);
+  attach_scratch(planned);
+  assign_slots(planned.program);
+  planned.peak = peak_use(planned.program);
+}
+
+void RankPlan::attach_scratch(PlannedProgram& planned) {
+  auto& program = planned.program;
+  Rehearsal rehearsal(planned, spec_.threads);
+  const auto group = dry_group(replication_.count, replication_.index, "dp");
+  for (std::size_t i = 0; i < program.instrs.size(); ++i) {
+    const Instr instr = program.instrs[i];
+    const auto bucket = [&]() -> const Bucket& { return planned.layout.bucket(instr.target); };
+    switch (instr.verb) {
+      case Verb::forward:
+      case Verb::backward: attach_transcript(program, i, rehearsal.of(instr)); break;
+      case Verb::fold: attach_transcript(program, i, {{}, bucket().elements, 3 * 4 * bucket().elements, 0}); break;
+      case Verb::norm:
+        attach_transcript(program, i, norm_transcript(shard(bucket(), replication_.index, replication_.count)));
+        break;
+      case Verb::update:
+        attach_transcript(program, i, update_transcript(replication_.owned(bucket()), bucket(), rule_->states().size()));
+        break;
+      case Verb::reduce: attach_exchange(program, i, group->scratch_bytes(reduce_call(bucket(), replication_, nullptr))); break;
+      case Verb::gather: attach_exchange(program, i, group->scratch_bytes(gather_call(bucket(), replication_, nullptr))); break;
+      case Verb::load:
+      case Verb::agree:
+      case Verb::decide: break;
+    }
+  }
+  planned.totals = rehearsal.totals();
+}
+
+ValueSizes RankPlan::value_sizes(const PlannedProgram& planned) const {
+  ValueSizes sizes;
+  const auto& layout = planned.layout;
+  for (const auto& bucket : layout.buckets()) {
+    sizes.param.push_back(bucket.elements * size_of(bucket.dtype));
+    sizes.grad.push_back(bucket.trainable ? bucket.elements * size_of(Dtype::f32) : 0);
+    sizes.states.push_back(state_sizes(*rule_, bucket, replication_.owned(bucket).size()));
+  }
+  for (int unit = 0; unit < layout.num_units(); ++unit) {
+    sizes.boundary.push_back(layout.boundary_bytes(unit));
+    sizes.saved.push_back(layout.saved_bytes(unit));
+    sizes.dboundary = std::max(sizes.dboundary, layout.boundary_bytes(unit));
+  }
+  sizes.tokens = TokenBuffers::bytes(layout.rows());
+  sizes.buckets_of_unit = layout.buckets_of_unit();
+  return sizes;
+}
+
+std::unique_ptr<DryCommunicator> RankPlan::dry_group(int size, int rank, const char* name) const {
+  return std::make_unique<DryCommunicator>(size, rank, name,
+                                           [this, size](const CommCall& call) { return comm_cost_(call, size); });
+}
+
+std::int64_t RankPlan::arena_bytes() const {
+  std::int64_t bytes = 0;
+  for (const auto* planned : {train_.get(), validate_.get(), generate_.get()}) {
+    if (planned != nullptr) bytes = std::max(bytes, planned->program.arena_bytes);
+  }
+  return bytes;
+}
+
+World RankPlan::world(int max_ranks) const {
+  const Mesh mesh(shortened(spec_.degrees, max_ranks));
+  World out;
+  out.programs.assign(static_cast<std::size_t>(mesh.size()), &train_->program);
+  out.members = [mesh](int rank, int group) {
+    return group == kWorldGroup ? mesh.spanning({Axis::pp, Axis::dp, Axis::cp, Axis::tp}, rank) : mesh.replicas(rank);
+  };
+  return out;
+}
+
+std::vector<Defect> RankPlan::verify() const {
+  constexpr int kRanksWalked = 8;
+  auto defects = edgetrain::verify(world(kRanksWalked));
+  for (const auto* planned : {validate_.get(), generate_.get()}) {
+    if (planned == nullptr) continue;
+    const auto more = verify_memory(planned->program);
+    defects.insert(defects.end(), more.begin(), more.end());
+  }
+  return defects;
+}
+
+std::int64_t RankPlan::sent_per_step() const {
+  std::int64_t sum = 0;
+  for (const auto& instr : train_->program.instrs) {
+    for (const auto& step : instr.comm) sum += step.sent;
+  }
+  return sum;
+}
+
+}  // namespace edgetrain

@@ -1,0 +1,99 @@
+// The plan of one rank: its model, its programs (train, validate, generate) with every transcript and address, and what
+// they take in bytes, FLOPs and traffic. Needs no MPI, no memory and no data; a run executes this very object.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "core/comm/dry_communicator.h"
+#include "core/mesh/mesh.h"
+#include "core/model/model.h"
+#include "core/ops/dry/dry_ops.h"
+#include "core/program/abstract_run.h"
+#include "core/program/model_layout.h"
+#include "core/program/program.h"
+#include "core/program/residency.h"
+#include "core/program/slots.h"
+#include "core/program/unit_handler.h"
+#include "optim/update_rule.h"
+#include "parallel/zero/replicate.h"
+
+namespace edgetrain {
+
+/// All that decides the programs of a rank.
+struct RankSpec {
+  ModelConfig config;
+  Dtype dtype = Dtype::f32;
+  std::int64_t seq_len = 0;            // tokens of a sample
+  std::int64_t samples_per_call = 1;   // micro-batch; 1 under `reproducible`, which computes sample by sample
+  std::int64_t calls_per_step = 1;     // gradient accumulation
+  int summation_leaves = 0;            // this rank's part of the canonical tree; 0: plain accumulation
+  std::int64_t loss_chunk_rows = 256;
+  Mesh::Degrees degrees;
+  int rank = 0;
+  int zero = 0;
+  int threads = 1;
+  bool validates = false, generates = false;
+
+  [[nodiscard]] std::int64_t rows() const { return samples_per_call * seq_len; }
+  [[nodiscard]] bool reproducible() const { return summation_leaves > 0; }
+};
+
+/// One program and what its instructions refer to. Immovable: handlers and the program point into it.
+struct PlannedProgram {
+  PlannedProgram(const Model& model, std::int64_t rows, int shards) : layout(model.units, rows, shards) {}
+  PlannedProgram(const PlannedProgram&) = delete;
+  PlannedProgram& operator=(const PlannedProgram&) = delete;
+
+  ModelLayout layout;
+  std::vector<std::vector<MaskItem>> masks;
+  std::vector<std::int32_t> logit_row;  // generation: the one row whose logits are wanted; rewritten between runs
+  BatchShape shape;
+  Program program;
+  OpTotals totals;
+  PeakUse peak;
+};
+
+class RankPlan {
+ public:
+  /// `comm_cost`: what a collective of `size` ranks costs (scratch, sent bytes); see CommCostModel.
+  using CommCostOf = std::function<CommCost(const CommCall&, int size)>;
+  RankPlan(const RankSpec& spec, std::unique_ptr<UpdateRule> rule, CommCostOf comm_cost);
+
+  [[nodiscard]] const RankSpec& spec() const { return spec_; }
+  [[nodiscard]] const Mesh& mesh() const { return mesh_; }
+  [[nodiscard]] const Model& model() const { return model_; }
+  [[nodiscard]] const UpdateRule& rule() const { return *rule_; }
+  [[nodiscard]] const Replication& replication() const { return replication_; }
+  [[nodiscard]] PlannedProgram& train() const { return *train_; }
+  [[nodiscard]] PlannedProgram* validate() const { return validate_.get(); }  // null: no validation
+  [[nodiscard]] PlannedProgram* generate() const { return generate_.get(); }  // null: no text
+  /// Bytes of the one arena that holds all programs; they share the carried objects and run one after the other.
+  [[nodiscard]] std::int64_t arena_bytes() const;
+  /// Proves the training program for all ranks of the mesh (a large mesh through its classes); empty: proven.
+  [[nodiscard]] std::vector<Defect> verify() const;
+  /// The world that verify and simulate walk over: at most `max_ranks` ranks, axes shortened where there are more.
+  [[nodiscard]] World world(int max_ranks) const;
+  /// Bytes that this rank sends in one training step.
+  [[nodiscard]] std::int64_t sent_per_step() const;
+
+ private:
+  [[nodiscard]] std::unique_ptr<PlannedProgram> plan_training();
+  [[nodiscard]] std::unique_ptr<PlannedProgram> plan_forward(std::int64_t samples, bool logits);
+  void complete(PlannedProgram& planned, const ValueSizes& sizes);
+  void attach_scratch(PlannedProgram& planned);
+  [[nodiscard]] ValueSizes value_sizes(const PlannedProgram& planned) const;
+  [[nodiscard]] std::unique_ptr<DryCommunicator> dry_group(int size, int rank, const char* name) const;
+
+  RankSpec spec_;
+  Mesh mesh_;
+  Replication replication_;
+  std::unique_ptr<UpdateRule> rule_;
+  CommCostOf comm_cost_;
+  Model model_;
+  std::unique_ptr<PlannedProgram> train_, validate_, generate_;
+};
+
+}  // namespace edgetrain

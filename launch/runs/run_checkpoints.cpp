@@ -1,0 +1,135 @@
+#include "launch/runs/run_checkpoints.h"
+
+#include <algorithm>
+
+#include "core/base/error.h"
+#include "launch/runs/weights.h"
+#include "optim/update_pass.h"
+
+namespace edgetrain {
+namespace {
+
+constexpr std::string_view kMaster = "master";
+
+// The tile of `memory`, whose element 0 is tile.at == 0.
+Tensor tile_of(const Tensor& memory, const Tile& tile) {
+  return memory.col_range(tile.at, tile.numel()).reshaped(tile.rows, tile.cols);
+}
+
+// The f32 values of the owned elements: the master copy, or the weights themselves.
+Tensor master_of(const BucketMemory& memory) {
+  return memory.master.absent() ? memory.weights.col_range(memory.owned.begin, memory.owned.size()) : memory.master;
+}
+
+std::int64_t integer(const Json& meta, std::string_view key, const std::filesystem::path& path) {
+  const Json* value = meta.find(key);
+  if (value == nullptr || value->integer() == nullptr) {
+    throw Error(ErrorClass::data, fmt::format("{}: the checkpoint does not say its {}", path.string(), key));
+  }
+  return *value->integer();
+}
+
+std::string text(const Json& meta, std::string_view key) {
+  const Json* value = meta.find(key);
+  return value == nullptr || value->string() == nullptr ? std::string() : *value->string();
+}
+
+// Who writes which elements: replicas share the work evenly, whatever the ZeRO stage.
+Range writes(const Bucket& bucket, const Replication& replication) {
+  return shard(bucket, replication.index, replication.count);
+}
+
+}  // namespace
+
+RunCheckpoints::RunCheckpoints(std::filesystem::path folder, int keep_latest, Identity identity, const RankPlan& plan,
+                               std::byte* arena, Communicator& world)
+    : folder_(std::move(folder)),
+      keep_latest_(keep_latest),
+      identity_(std::move(identity)),
+      plan_(plan),
+      arena_(arena),
+      world_(world) {}
+
+std::filesystem::path RunCheckpoints::save(const RunPosition& position) {
+  CheckpointWriter writer(folder_, position.step, world_);
+  for (int b = 0; b < static_cast<int>(plan_.train().layout.buckets().size()); ++b) write_bucket(writer, b);
+  Json meta{Json::Object{}};
+  meta.set("step", position.step);
+  meta.set("next_sample", position.next_sample);
+  meta.set("optimizer_step", position.optimizer_step);
+  meta.set("seed", static_cast<std::int64_t>(identity_.seed));
+  meta.set("optimizer", identity_.optimizer);
+  meta.set("model", identity_.model_json);
+  writer.set_meta(meta.text());
+  auto path = writer.commit();
+  if (world_.rank() == 0) (void)keep_latest(folder_, position.step, keep_latest_);
+  return path;
+}
+
+void RunCheckpoints::write_bucket(CheckpointWriter& writer, int index) const {
+  const auto& layout = plan_.train().layout;
+  const auto& bucket = layout.bucket(index);
+  const auto memory = bucket_memory(layout, plan_.train().program, arena_, plan_.replication(), index);
+  const Range part = writes(bucket, plan_.replication());
+  const std::int64_t shift = part.begin - memory.owned.begin;
+  const auto names = state_names(plan_.rule(), bucket);
+  for (Tile tile : tiles(bucket, layout.table().specs, part)) {
+    const auto& spec = layout.table().specs[static_cast<std::size_t>(tile.param)];
+    tile.at += shift;
+    writer.write(spec.name, kMaster, spec.rows, spec.cols, tile, tile_of(master_of(memory), tile));
+    for (std::size_t m = 0; m < memory.moments.size(); ++m) {
+      const auto& state = names[names.size() - memory.moments.size() + m];
+      writer.write(spec.name, state, spec.rows, spec.cols, tile, tile_of(memory.moments[m], tile));
+    }
+  }
+}
+
+RunCheckpoints::Found RunCheckpoints::find() const {
+  if (world_.rank() == 0 && std::filesystem::exists(folder_)) (void)remove_leftovers(folder_);
+  auto search = newest_valid_checkpoint(folder_, world_);
+  Found found;
+  if (search.found) found.path = search.found->path;
+  found.skipped = std::move(search.skipped);
+  return found;
+}
+
+RunPosition RunCheckpoints::load(const std::filesystem::path& path) const {
+  auto reader = CheckpointReader::open(path);
+  check_identity(reader.meta(), path);
+  const auto& layout = plan_.train().layout;
+  fill_weights(layout, plan_.train().program, arena_, plan_.replication(),
+               [&reader](const ParamSpec& spec, const Tile& tile, std::span<float> values) {
+                 reader.read(spec.name, kMaster, tile, matrix(values.data(), tile.rows, tile.cols, Dtype::f32));
+               });
+  for (int b = 0; b < static_cast<int>(layout.buckets().size()); ++b) read_bucket(reader, b);
+  return {integer(reader.meta(), "step", path), integer(reader.meta(), "next_sample", path),
+          integer(reader.meta(), "optimizer_step", path)};
+}
+
+void RunCheckpoints::read_bucket(CheckpointReader& reader, int index) const {
+  const auto& layout = plan_.train().layout;
+  const auto& bucket = layout.bucket(index);
+  const auto memory = bucket_memory(layout, plan_.train().program, arena_, plan_.replication(), index);
+  const auto names = state_names(plan_.rule(), bucket);
+  for (const auto& tile : tiles(bucket, layout.table().specs, memory.owned)) {
+    const auto& spec = layout.table().specs[static_cast<std::size_t>(tile.param)];
+    for (std::size_t m = 0; m < memory.moments.size(); ++m) {
+      reader.read(spec.name, names[names.size() - memory.moments.size() + m], tile, tile_of(memory.moments[m], tile));
+    }
+  }
+}
+
+void RunCheckpoints::check_identity(const Json& meta, const std::filesystem::path& path) const {
+  const auto refuse = [&](std::string_view what, std::string_view theirs, std::string_view ours) {
+    throw Error(ErrorClass::data,
+                fmt::format("{}: the checkpoint has {} {}, the job has {}; resume with the same job, or choose another "
+                            "checkpoint.dir or output_dir for a new run",
+                            path.string(), what, theirs, ours));
+  };
+  if (text(meta, "optimizer") != identity_.optimizer) refuse("optimizer", text(meta, "optimizer"), identity_.optimizer);
+  if (text(meta, "model") != identity_.model_json) refuse("model", text(meta, "model"), identity_.model_json);
+  const auto seed = static_cast<std::uint64_t>(integer(meta, "seed", path));
+  if (seed != identity_.seed) refuse("seed", std::to_string(seed), std::to_string(identity_.seed));
+}
+
+}  // namespace edgetrain

@@ -1,0 +1,269 @@
+#include "launch/runs/train_run.h"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+
+#include "core/base/error.h"
+#include "core/io/text_exchange.h"
+#include "core/model/model.h"
+#include "launch/runs/nonfinite.h"
+#include "launch/runs/stop_signal.h"
+#include "launch/runs/text_writer.h"
+#include "launch/runs/weights.h"
+#include "optim/clip.h"
+
+namespace edgetrain {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+double seconds_since(Clock::time_point begin) { return std::chrono::duration<double>(Clock::now() - begin).count(); }
+
+ScheduleParams schedule_of(const Job& job) {
+  ScheduleParams params;
+  params.decay = job.lr_scheduler.name;
+  params.lr = job.optimizer.lr;
+  params.min_lr = job.lr_scheduler.min_lr;
+  params.warmup_steps = job.lr_scheduler.warmup_steps;
+  params.total_steps = job.train.steps;
+  params.decay_steps = job.lr_scheduler.decay_steps.value_or(0);
+  return params;
+}
+
+RunCheckpoints::Identity identity_of(const Job& job, const std::string& model_json) {
+  return {static_cast<std::uint64_t>(job.seed), std::string(name_of(job.optimizer.name)),
+          model_json};
+}
+
+BytesTable table_of(const PeakUse& peak, const Pool& pool) {
+  std::map<std::string, std::int64_t> row;
+  for (std::size_t c = 0; c < kCategories; ++c) {
+    if (peak.at_peak[c] > 0) row[std::string(name_of(static_cast<Category>(c)))] = peak.at_peak[c];
+  }
+  row["total"] = pool.peak();
+  return {{std::string(name_of(pool.tier())), row}};
+}
+
+void add_traffic(BytesTable& out, const Communicator& comm) {
+  for (int op = 0; op < 7; ++op) {
+    if (comm.sent().by_op[op] > 0) {
+      out[std::string(comm.name())][std::string(name_of(static_cast<Collective>(op)))] = comm.sent().by_op[op];
+    }
+  }
+}
+
+}  // namespace
+
+TrainRun::TrainRun(Setup setup)
+    : setup_(std::move(setup)),
+      job_(setup_.job),
+      data_(job_.data, setup_.plan.spec().config.vocab_size, static_cast<std::uint64_t>(job_.seed)),
+      engine_(setup_.plan, setup_.pool, setup_.replicas, setup_.world,
+              {[this](int micro_batch, const TokenBuffers& buffers) {
+                 if (validation_end_ > 0) {
+                   data_.fill_validation(validation_first_, setup_.plan.spec().samples_per_call, validation_end_, buffers);
+                 } else {
+                   data_.fill_training(positions(micro_batch), buffers);
+                 }
+               },
+               [this] { return decide(); }, [this](int, Tensor losses) { validation_.add_losses(losses); }},
+              false),
+      checkpoints_(job_.checkpoint.dir.value(), static_cast<int>(job_.checkpoint.keep_latest),
+                   identity_of(job_, setup_.model_json), setup_.plan, engine_.arena(), setup_.world),
+      schedule_(schedule_of(job_)),
+      trace_(setup_.plan.train().layout.unit_names(), setup_.plan.train().layout.bucket_names()) {
+  engine_.train_driver().listen(trace_);
+  if (setup_.listener != nullptr) engine_.train_driver().listen(*setup_.listener);
+}
+
+RunEnd TrainRun::run() {
+  start();
+  while (position_.step < job_.train.steps && !stop_agreed_) {
+    const auto begin = Clock::now();
+    one_step();
+    after_step(seconds_since(begin));
+  }
+  engine_.settle();
+  if (last_saved_ != position_.step) save();
+  if (stop_agreed_ && position_.step < job_.train.steps) return RunEnd::stopped;
+  write_text();
+  return RunEnd::done;
+}
+
+void TrainRun::start() {
+  setup_.phase("loading weights");
+  resume_or_initialise();
+  if (leader()) {
+    metrics_.emplace(setup_.output_dir / "metrics.jsonl", position_.step);
+    write_status(setup_.output_dir, {"running", position_.step, {}, {}, -1});
+  }
+}
+
+void TrainRun::resume_or_initialise() {
+  const std::string resume = job_.checkpoint.resume.value_or("auto");
+  std::optional<std::filesystem::path> from;
+  if (resume == "auto") {
+    auto found = checkpoints_.find();
+    for (const auto& skipped : found.skipped) say("checkpoint skipped: " + skipped);
+    from = found.path;
+  } else if (resume != "never") {
+    from = resume;
+  }
+  if (from) {
+    position_ = checkpoints_.load(*from);
+    last_saved_ = position_.step;
+    say(fmt::format("resumed from {} (step {})", from->string(), position_.step));
+    return;
+  }
+  const auto& planned = setup_.plan.train();
+  const TileSource source = job_.model.init == ModelInit::pretrained
+                                ? pretrained_weights(job_.model.path, planned.layout)
+                                : random_weights(static_cast<std::uint64_t>(job_.seed));
+  fill_weights(planned.layout, planned.program, engine_.arena(), setup_.plan.replication(), source);
+}
+
+void TrainRun::one_step() {
+  nonfinite_ = false;
+  if (stop_signal_received()) engine_.agreement().request_stop();
+  trace_step(true);
+  engine_.train_step(loss_scale());
+  trace_step(false);
+  if (nonfinite_ && job_.train.on_nonfinite == OnNonfinite::stop) report_nonfinite();
+  ++position_.step;
+  position_.next_sample += global_batch();
+}
+
+// Runs in the middle of the step, when all ranks have agreed on loss and norm: same input, same decision everywhere.
+StepDecision TrainRun::decide() {
+  const auto& agreed = engine_.agreement();
+  const std::int64_t step = position_.step + 1;
+  current_ = {};
+  current_.step = step;
+  current_.loss = agreed.loss_sum() / static_cast<double>(global_batch() * data_.seq_len());
+  current_.grad_norm = std::sqrt(agreed.square_sum());
+  current_.lr = learning_rate(schedule_, step);
+  stop_agreed_ = agreed.stop_requested();
+  const auto clip = clip_coefficient(current_.grad_norm, job_.optimizer.max_grad_norm);
+  nonfinite_ = !clip || !std::isfinite(current_.loss);
+  if (nonfinite_) return {{}, true};
+  ++position_.optimizer_step;
+  return {setup_.plan.rule().update_scalars(position_.optimizer_step, current_.lr, *clip), false};
+}
+
+void TrainRun::after_step(double seconds) {
+  // A running mean: the time left should not jump with every step.
+  seconds_per_step_ = seconds_per_step_ == 0.0 ? seconds : 0.9 * seconds_per_step_ + 0.1 * seconds;
+  const double tokens_per_step = static_cast<double>(global_batch() * data_.seq_len());
+  current_.tokens = position_.next_sample * data_.seq_len();
+  current_.step_ms = 1e3 * seconds;
+  current_.tokens_per_s = tokens_per_step / seconds;
+  current_.skipped = nonfinite_;
+  if (setup_.gemm_flops_per_s > 0.0) {
+    const double flops = train_flops_per_token(setup_.plan.spec().config, data_.seq_len()) * tokens_per_step;
+    current_.mfu = flops / seconds / (setup_.gemm_flops_per_s * setup_.plan.mesh().size());
+  }
+  const bool last = position_.step == job_.train.steps;
+  if (setup_.plan.validate() != nullptr && (due(job_.train.eval_interval) || last)) current_.val_loss = validate();
+  if (due(job_.checkpoint.interval)) save();
+  if (!leader()) return;
+  current_.peak_bytes = table_of(setup_.plan.train().peak, setup_.pool);
+  add_traffic(current_.comm_bytes, setup_.replicas);
+  add_traffic(current_.comm_bytes, setup_.world);
+  metrics_->append(current_);
+  if (due(job_.logging.interval) || last || current_.val_loss || current_.skipped) {
+    const double left = seconds_per_step_ * static_cast<double>(job_.train.steps - position_.step);
+    say(progress_line(current_, job_.train.steps, setup_.pool.peak(), setup_.pool.cap(), left));
+  }
+}
+
+void TrainRun::report_nonfinite() {
+  setup_.phase("looking for the value that is not finite");
+  const auto sample_of = [this](int micro_batch, std::int64_t slot) {
+    return data_.training_sample(positions(micro_batch).begin + slot);
+  };
+  const std::string mine = find_nonfinite(engine_, loss_scale(), sample_of);
+  std::vector<std::byte> staging(64 << 10);
+  TextExchange exchange(setup_.world, staging, std::chrono::minutes(5));
+  const auto all = exchange.gather(mine);
+  std::string verdict;
+  for (std::size_t rank = 0; rank < all.size(); ++rank) {
+    if (!all[rank].empty()) verdict += fmt::format("\n  rank {}: {}", rank, all[rank]);
+  }
+  if (verdict.empty()) verdict = "\n  every value of every rank is finite; their sum over ranks or its square is not";
+  verdict = exchange.broadcast(verdict);
+  throw Error(ErrorClass::numeric,
+              fmt::format("step {}: loss {} with gradient norm {}; no weight was changed:{}\nHINT: lower optimizer.lr, lengthen "
+                          "lr_scheduler.warmup_steps, look at the sample, or set train.on_nonfinite: skip",
+                          current_.step, current_.loss, current_.grad_norm, verdict));
+}
+
+double TrainRun::validate() {
+  setup_.phase("validation");
+  const auto& spec = setup_.plan.spec();
+  const auto& replication = setup_.plan.replication();
+  const std::int64_t available = data_.splits().validation.count();
+  const std::int64_t wanted = job_.train.eval_batches * global_batch();
+  validation_end_ = wanted > 0 ? std::min(available, wanted) : available;
+  validation_.clear();
+  const std::int64_t stride = spec.samples_per_call * replication.count;
+  for (std::int64_t first = 0; first < validation_end_; first += stride) {
+    validation_first_ = first + spec.samples_per_call * replication.index;
+    if (validation_first_ < validation_end_) engine_.validate_micro_batch();
+  }
+  const auto samples = static_cast<double>(validation_end_);
+  validation_end_ = 0;
+  AgreeHandler agree(validation_, setup_.world);
+  auto request = agree.issue({}, 0);
+  request.wait_host(std::chrono::seconds(static_cast<std::int64_t>(job_.parallel.init_deadline_s)));
+  agree.take_result();
+  return validation_.loss_sum() / (samples * static_cast<double>(data_.seq_len()));
+}
+
+void TrainRun::save() {
+  setup_.phase("saving a checkpoint");
+  engine_.settle();
+  const auto path = checkpoints_.save(position_);
+  last_saved_ = position_.step;
+  say("saved " + path.string());
+}
+
+void TrainRun::trace_step(bool begin) {
+  const auto& wanted = job_.logging.trace_steps;
+  const std::int64_t step = position_.step + 1;
+  if (std::find(wanted.begin(), wanted.end(), step) == wanted.end()) return;
+  if (begin) {
+    trace_.open();
+    return;
+  }
+  engine_.settle();
+  trace_.close();
+  trace_.write(setup_.output_dir / fmt::format("trace-rank{}.json", setup_.world.rank()), setup_.world.rank());
+}
+
+void TrainRun::write_text() {
+  if (setup_.plan.generate() == nullptr) return;
+  setup_.phase("writing text");
+  const std::string text = edgetrain::write_text(job_, engine_);
+  say("the model writes:\n" + text);
+}
+
+void TrainRun::say(const std::string& line) const {
+  if (!leader()) return;
+  std::fputs((line + "\n").c_str(), stdout);
+  std::fflush(stdout);
+}
+
+PositionRange TrainRun::positions(int micro_batch) const {
+  const auto& spec = setup_.plan.spec();
+  const auto& replication = setup_.plan.replication();
+  const auto own = rank_positions(position_.next_sample, global_batch(), replication.count, replication.index);
+  const std::int64_t begin = own.begin + micro_batch * spec.samples_per_call;
+  return {begin, begin + spec.samples_per_call};
+}
+
+std::int64_t TrainRun::global_batch() const { return job_.train.global_batch_size.value(); }
+
+float TrainRun::loss_scale() const { return static_cast<float>(1.0 / static_cast<double>(global_batch() * data_.seq_len())); }
+
+}  // namespace edgetrain

@@ -1,0 +1,86 @@
+// task: train. The loop over steps, and everything that happens between them: decisions, validation, checkpoints,
+// metrics, signals, the text at the end.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "core/trace/trace.h"
+#include "launch/job/job.h"
+#include "launch/runs/rank_engine.h"
+#include "launch/runs/rank_plan.h"
+#include "launch/runs/run_checkpoints.h"
+#include "launch/runs/run_output.h"
+#include "launch/runs/training_data.h"
+#include "optim/schedule.h"
+
+namespace edgetrain {
+
+/// How a run ended.
+enum class RunEnd : std::uint8_t { done, stopped };
+
+class TrainRun {
+ public:
+  /// A resolved job, its plan and the ranks that share it. `gemm_flops_per_s`: measured rate of this rank, for MFU.
+  struct Setup {
+    const Job& job;
+    RankPlan& plan;
+    Pool& pool;
+    Communicator& replicas;
+    Communicator& world;
+    std::filesystem::path output_dir;
+    std::string model_json;
+    double gemm_flops_per_s = 0.0;
+    DriverListener* listener = nullptr;  // the flight record
+    std::function<void(std::string_view phase)> phase;  // what this rank does between steps
+  };
+  explicit TrainRun(Setup setup);
+  TrainRun(const TrainRun&) = delete;
+  TrainRun& operator=(const TrainRun&) = delete;
+
+  /// Runs to the end of the job, or until a stop is requested on any rank. Errors: Error on every rank.
+  [[nodiscard]] RunEnd run();
+
+  [[nodiscard]] std::int64_t step() const { return position_.step; }
+
+ private:
+  void start();
+  void resume_or_initialise();
+  void one_step();
+  [[nodiscard]] StepDecision decide();
+  void after_step(double seconds);
+  void report_nonfinite();
+  [[nodiscard]] double validate();
+  void save();
+  void trace_step(bool begin);
+  void write_text();
+  void say(const std::string& line) const;
+  [[nodiscard]] bool leader() const { return setup_.world.rank() == 0; }
+  [[nodiscard]] PositionRange positions(int micro_batch) const;
+  [[nodiscard]] std::int64_t global_batch() const;
+  [[nodiscard]] float loss_scale() const;
+  [[nodiscard]] bool due(std::int64_t interval) const { return interval > 0 && position_.step % interval == 0; }
+
+  Setup setup_;
+  const Job& job_;
+  TrainingData data_;
+  RankEngine engine_;
+  RunCheckpoints checkpoints_;
+  ScheduleParams schedule_;
+  Trace trace_;
+  std::optional<MetricsFile> metrics_;
+  RunPosition position_;
+  StepMetrics current_;
+  bool nonfinite_ = false;
+  bool stop_agreed_ = false;
+  std::int64_t last_saved_ = -1;
+  std::int64_t validation_first_ = 0, validation_end_ = 0;  // samples of the micro-batch being validated
+  Agreement validation_;
+  double seconds_per_step_ = 0.0;
+};
+
+}  // namespace edgetrain

@@ -1,0 +1,140 @@
+#include "launch/runs/weights.h"
+
+#include <algorithm>
+#include <array>
+#include <memory>
+
+#include "core/base/error.h"
+#include "core/base/philox_normal.h"
+#include "core/io/safetensors.h"
+#include "core/program/arena_view.h"
+#include "core/tensor/bf16.h"
+
+namespace edgetrain {
+namespace {
+
+// Elements that a source is asked for at a time: small enough for the stack of a rank, and for nothing else to be needed.
+constexpr std::int64_t kPiece = 4096;
+
+void store(Tensor weights, std::int64_t at, std::span<const float> values) {
+  if (weights.dtype == Dtype::f32) {
+    std::copy(values.begin(), values.end(), weights.as<float>() + at);
+    return;
+  }
+  ET_ASSERT(weights.dtype == Dtype::bf16);
+  std::transform(values.begin(), values.end(), weights.as<std::uint16_t>() + at, bf16_from_float);
+}
+
+void store_master(const BucketMemory& memory, std::int64_t at, std::span<const float> values) {
+  if (memory.master.absent()) return;
+  const std::int64_t begin = std::max(at, memory.owned.begin);
+  const std::int64_t end = std::min(at + static_cast<std::int64_t>(values.size()), memory.owned.end);
+  if (begin >= end) return;
+  std::copy_n(values.begin() + (begin - at), end - begin, memory.master.as<float>() + (begin - memory.owned.begin));
+}
+
+// Cuts a tile into pieces of whole rows, or of one row's columns, of at most kPiece elements.
+template <typename Function>
+void for_each_piece(const Tile& tile, const Function& function) {
+  const std::int64_t cols = std::min(tile.cols, kPiece);
+  const std::int64_t rows = cols < tile.cols ? 1 : std::max<std::int64_t>(1, kPiece / tile.cols);
+  for (std::int64_t r = 0; r < tile.rows; r += rows) {
+    for (std::int64_t c = 0; c < tile.cols; c += cols) {
+      Tile piece = tile;
+      piece.row += r;
+      piece.rows = std::min(rows, tile.rows - r);
+      piece.col += c;
+      piece.cols = std::min(cols, tile.cols - c);
+      piece.at += r * tile.cols + c;
+      function(piece);
+    }
+  }
+}
+
+void zero(Tensor tensor) {
+  if (tensor.data != nullptr) std::fill_n(tensor.data, tensor.bytes(), std::byte{0});
+}
+
+void fill_bucket(const ModelLayout& layout, int index, const BucketMemory& memory, const TileSource& source) {
+  zero(memory.weights);
+  zero(memory.master);
+  for (const auto& moment : memory.moments) zero(moment);
+  const auto& bucket = layout.bucket(index);
+  std::array<float, kPiece> buffer;
+  for (const auto& tile : tiles(bucket, layout.table().specs, {0, bucket.elements})) {
+    for_each_piece(tile, [&](const Tile& piece) {
+      const std::span<float> values(buffer.data(), static_cast<std::size_t>(piece.numel()));
+      source(layout.table().specs[static_cast<std::size_t>(piece.param)], piece, values);
+      store(memory.weights, piece.at, values);
+      store_master(memory, piece.at, values);
+    });
+  }
+}
+
+}  // namespace
+
+BucketMemory bucket_memory(const ModelLayout& layout, const Program& program, std::byte* arena,
+                           const Replication& replication, int index) {
+  const ObjectIndex objects(program);
+  const auto& bucket = layout.bucket(index);
+  const auto at = [&](Kind kind, int part) { return address_of(program, objects.find(kind, index, part), arena); };
+  BucketMemory memory;
+  memory.owned = replication.owned(bucket);
+  memory.weights = vector_of(at(Kind::param, 0), bucket.elements, bucket.dtype);
+  int part = 0;
+  if (bucket.trainable && bucket.dtype != Dtype::f32) {
+    memory.master = vector_of(at(Kind::state, part++), memory.owned.size(), Dtype::f32);
+  }
+  for (; objects.find(Kind::state, index, part) >= 0; ++part) {
+    memory.moments.push_back(vector_of(at(Kind::state, part), memory.owned.size(), Dtype::f32));
+  }
+  return memory;
+}
+
+void fill_weights(const ModelLayout& layout, const Program& program, std::byte* arena, const Replication& replication,
+                  const TileSource& source) {
+  for (int bucket = 0; bucket < static_cast<int>(layout.buckets().size()); ++bucket) {
+    fill_bucket(layout, bucket, bucket_memory(layout, program, arena, replication, bucket), source);
+  }
+}
+
+TileSource random_weights(std::uint64_t seed) {
+  return [seed](const ParamSpec& spec, const Tile& tile, std::span<float> values) {
+    if (spec.init.kind == Init::Kind::constant) {
+      std::fill(values.begin(), values.end(), spec.init.value);
+      return;
+    }
+    for (std::int64_t row = 0; row < tile.rows; ++row) {
+      const auto out = values.subspan(static_cast<std::size_t>(row * tile.cols), static_cast<std::size_t>(tile.cols));
+      fill_normal(seed, spec.name, (tile.row + row) * spec.cols + tile.col, out, static_cast<double>(spec.init.value));
+    }
+  };
+}
+
+TileSource pretrained_weights(const std::filesystem::path& path, const ModelLayout& layout) {
+  auto reader = std::make_shared<SafetensorsReader>(SafetensorsReader::open(path));
+  // GPT-2 files come with and without the name of the module that held the model.
+  const auto stored_name = [reader](const std::string& name) {
+    const std::string prefixed = "transformer." + name;
+    return reader->find(name) == nullptr && reader->find(prefixed) != nullptr ? prefixed : name;
+  };
+  std::string problems;
+  for (const auto& spec : layout.table().specs) {
+    const auto* entry = reader->find(stored_name(spec.name));
+    if (entry == nullptr) {
+      problems += fmt::format("\n  {}: missing", spec.name);
+    } else if (entry->rows() != spec.rows || entry->cols() != spec.cols) {
+      problems += fmt::format("\n  {}: {} x {} in the file, {} x {} in the model", spec.name, entry->rows(), entry->cols(),
+                              spec.rows, spec.cols);
+    }
+  }
+  if (!problems.empty()) {
+    throw Error(ErrorClass::data, fmt::format("{}: the weights do not fit the model:{}", path.string(), problems));
+  }
+  return [reader, stored_name](const ParamSpec& spec, const Tile& tile, std::span<float> values) {
+    reader->read(stored_name(spec.name), {tile.row, tile.row + tile.rows}, {tile.col, tile.col + tile.cols},
+                 matrix(values.data(), tile.rows, tile.cols, Dtype::f32));
+  };
+}
+
+}  // namespace edgetrain

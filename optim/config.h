@@ -1,0 +1,42 @@
+// How weights are updated, and how the learning rate moves. Keys and their meaning: docs/job.md, sections
+// `optimizer` and `lr_scheduler`.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <optional>
+#include <string_view>
+
+#include "core/base/names.h"
+
+namespace edgetrain {
+
+enum class OptimizerName : std::uint8_t { adamw, sgd };
+constexpr std::array<std::string_view, 2> names_of(OptimizerName) { return {"adamw", "sgd"}; }
+
+/// Section `optimizer`.
+struct OptimizerConfig {
+  OptimizerName name = OptimizerName::adamw;
+  double lr = 3.0e-4;
+  std::array<double, 2> betas = {0.9, 0.95};  // adamw
+  double eps = 1.0e-8;                        // adamw
+  double momentum = 0.9;                      // sgd; 0: plain gradient descent
+  bool nesterov = false;                      // sgd
+  double weight_decay = 0.1;                  // tensors of two or more dimensions only
+  double max_grad_norm = 1.0;                 // 0: gradients are not clipped
+};
+
+enum class LrDecay : std::uint8_t { constant, linear, cosine, wsd, inverse_sqrt };
+constexpr std::array<std::string_view, 5> names_of(LrDecay) {
+  return {"constant", "linear", "cosine", "wsd", "inverse_sqrt"};
+}
+
+/// Section `lr_scheduler`. An empty optional is `auto`.
+struct LrSchedulerConfig {
+  LrDecay name = LrDecay::cosine;
+  std::int64_t warmup_steps = 20;
+  std::optional<std::int64_t> decay_steps;  // wsd: length of the final descent
+  double min_lr = 3.0e-5;
+};
+
+}  // namespace edgetrain

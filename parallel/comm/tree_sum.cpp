@@ -1,0 +1,214 @@
+// Highway kernels, compiled once per instruction set and chosen at run time. Groups of up to four sources are summed
+// in registers; wider trees recurse over blocks that stay in L1.
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "parallel/comm/tree_sum.cpp"
+#include <hwy/foreach_target.h>
+// Highway asks for this order: foreach_target.h first.
+#include <hwy/highway.h>
+
+#include "parallel/comm/tree_sum.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace edgetrain::HWY_NAMESPACE {
+namespace {
+
+namespace hn = hwy::HWY_NAMESPACE;
+
+constexpr std::int64_t kBlock = 512;  // elements; one block of every source and two accumulators fit in L1
+
+struct Bf16 {
+  std::uint16_t bits;
+};
+
+template <typename Leaf>
+struct ComputeOf {
+  using type = Leaf;
+};
+template <>
+struct ComputeOf<Bf16> {
+  using type = float;
+};
+template <typename Leaf>
+using Compute = typename ComputeOf<Leaf>::type;
+
+template <class D, typename T>
+HWY_INLINE hn::Vec<D> load(D d, const T* from) {
+  return hn::LoadU(d, from);
+}
+template <class D>
+HWY_INLINE hn::Vec<D> load(D d, const Bf16* from) {
+  const hn::Rebind<std::uint16_t, D> d16;
+  const hn::Rebind<std::uint32_t, D> d32;
+  const auto bits = hn::PromoteTo(d32, hn::LoadU(d16, &from->bits));
+  return hn::BitCast(d, hn::ShiftLeft<16>(bits));
+}
+
+template <class D>
+HWY_INLINE void store(D d, hn::Vec<D> value, hn::TFromD<D>* to) {
+  hn::StoreU(value, d, to);
+}
+template <class D>
+HWY_INLINE void store(D, hn::Vec<D> value, Bf16* to) {  // round to nearest even, NaN stays NaN
+  const hn::Rebind<std::uint32_t, D> d32;
+  const hn::Rebind<std::int32_t, D> di32;
+  const hn::Rebind<std::uint16_t, D> d16;
+  const auto bits = hn::BitCast(d32, value);
+  const auto upper = hn::ShiftRight<16>(bits);
+  const auto tie = hn::And(upper, hn::Set(d32, 1U));
+  const auto rounded = hn::ShiftRight<16>(hn::Add(hn::Add(bits, hn::Set(d32, 0x7fffU)), tie));
+  const auto quiet = hn::Or(upper, hn::Set(d32, 0x40U));
+  const auto is_nan = hn::RebindMask(d32, hn::IsNaN(value));
+  const auto result = hn::IfThenElse(is_nan, quiet, rounded);
+  hn::StoreU(hn::DemoteTo(d16, hn::BitCast(di32, result)), d16, &to->bits);
+}
+
+struct Sum {
+  template <class V>
+  HWY_INLINE V operator()(V a, V b) const {
+    return hn::Add(a, b);
+  }
+};
+struct Max {  // NaN on either side wins: a comparison with NaN is false, so b != b is asked apart
+  template <class V>
+  HWY_INLINE V operator()(V a, V b) const {
+    return hn::IfThenElse(hn::Or(hn::Lt(a, b), hn::Ne(b, b)), b, a);
+  }
+};
+
+// Calls body(d, i) for whole vectors, then for single elements.
+template <typename T, class Body>
+HWY_INLINE void for_vectors(std::int64_t elements, Body body) {
+  const hn::ScalableTag<T> d;
+  const hn::CappedTag<T, 1> d1;
+  const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
+  std::int64_t i = 0;
+  for (; i + lanes <= elements; i += lanes) body(d, i);
+  for (; i < elements; ++i) body(d1, i);
+}
+
+// Trees of one to four sources, in registers.
+template <class Op, typename Leaf, typename Out>
+void small_tree(const Leaf* const* HWY_RESTRICT s, std::size_t count, Out* to, std::int64_t elements) {
+  using T = Compute<Leaf>;
+  const Op op;
+  switch (count) {
+    case 1: for_vectors<T>(elements, [=](auto d, auto i) { store(d, load(d, s[0] + i), to + i); }); return;
+    case 2: {
+      const Leaf *a = s[0], *b = s[1];
+      for_vectors<T>(elements, [=](auto d, auto i) { store(d, op(load(d, a + i), load(d, b + i)), to + i); });
+      return;
+    }
+    case 3: {
+      const Leaf *a = s[0], *b = s[1], *c = s[2];
+      for_vectors<T>(elements, [=](auto d, auto i) {
+        store(d, op(op(load(d, a + i), load(d, b + i)), load(d, c + i)), to + i);
+      });
+      return;
+    }
+    default: {
+      const Leaf *a = s[0], *b = s[1], *c = s[2], *e = s[3];
+      for_vectors<T>(elements, [=](auto d, auto i) {
+        store(d, op(op(load(d, a + i), load(d, b + i)), op(load(d, c + i), load(d, e + i))), to + i);
+      });
+    }
+  }
+}
+
+// One block of a tree of any width. Both halves go to accumulators of their own, since `to` may be a source.
+template <class Op, typename Leaf, typename Out>
+void block_tree(const Leaf* const* s, std::size_t count, Out* to, std::int64_t elements) {
+  if (count <= 4) return small_tree<Op>(s, count, to, elements);
+  using T = Compute<Leaf>;
+  HWY_ALIGN T left[kBlock];
+  HWY_ALIGN T right[kBlock];
+  std::size_t half = 4;
+  while (2 * half < count) half *= 2;
+  block_tree<Op>(s, half, left, elements);
+  block_tree<Op>(s + half, count - half, right, elements);
+  const T* halves[2] = {left, right};
+  small_tree<Op>(halves, 2, to, elements);
+}
+
+template <class Op, typename Leaf>
+void tree(const std::byte* const* sources, std::size_t count, std::byte* dst, std::int64_t elements) {
+  constexpr std::size_t kMaxSources = 4096;
+  const Leaf* block[kMaxSources];
+  if (count <= 4) {
+    for (std::size_t k = 0; k < count; ++k) block[k] = reinterpret_cast<const Leaf*>(sources[k]);
+    return small_tree<Op>(block, count, reinterpret_cast<Leaf*>(dst), elements);
+  }
+  for (std::int64_t at = 0; at < elements; at += kBlock) {
+    for (std::size_t k = 0; k < count; ++k) block[k] = reinterpret_cast<const Leaf*>(sources[k]) + at;
+    const std::int64_t left = elements - at;
+    block_tree<Op>(block, count, reinterpret_cast<Leaf*>(dst) + at, left < kBlock ? left : kBlock);
+  }
+}
+
+template <class Op>
+void tree_of(const std::byte* const* sources, std::size_t count, std::byte* dst, std::int64_t elements, Dtype dtype) {
+  switch (dtype) {
+    case Dtype::f32: return tree<Op, float>(sources, count, dst, elements);
+    case Dtype::bf16: return tree<Op, Bf16>(sources, count, dst, elements);
+    case Dtype::f64: return tree<Op, double>(sources, count, dst, elements);
+    case Dtype::i32: return tree<Op, std::int32_t>(sources, count, dst, elements);
+    case Dtype::i64: return tree<Op, std::int64_t>(sources, count, dst, elements);
+    default: return;
+  }
+}
+
+void sum_tree(const std::byte* const* sources, std::size_t count, std::byte* dst, std::int64_t elements, Dtype dtype) {
+  tree_of<Sum>(sources, count, dst, elements, dtype);
+}
+void max_tree(const std::byte* const* sources, std::size_t count, std::byte* dst, std::int64_t elements, Dtype dtype) {
+  tree_of<Max>(sources, count, dst, elements, dtype);
+}
+void widen(const std::byte* from, std::byte* to, std::int64_t elements) {
+  const auto* source = reinterpret_cast<const Bf16*>(from);
+  small_tree<Sum>(&source, 1, reinterpret_cast<float*>(to), elements);
+}
+void narrow(const std::byte* from, std::byte* to, std::int64_t elements) {
+  const auto* source = reinterpret_cast<const float*>(from);
+  small_tree<Sum>(&source, 1, reinterpret_cast<Bf16*>(to), elements);
+}
+
+}  // namespace
+}  // namespace edgetrain::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+
+#include "core/base/error.h"
+
+namespace edgetrain {
+namespace {
+
+HWY_EXPORT(sum_tree);
+HWY_EXPORT(max_tree);
+HWY_EXPORT(widen);
+HWY_EXPORT(narrow);
+
+bool reducible(Dtype dtype) { return dtype != Dtype::f16 && dtype != Dtype::u8; }
+
+}  // namespace
+
+void reduce_tree(std::span<const std::byte* const> sources, std::byte* dst, std::int64_t elements, Dtype dtype,
+                 ReduceOp op) {
+  ET_CHECK(reducible(dtype), "{} cannot be reduced", name_of(dtype));
+  ET_ASSERT(!sources.empty() && sources.size() <= 4096);
+  if (op == ReduceOp::sum) {
+    HWY_DYNAMIC_DISPATCH(sum_tree)(sources.data(), sources.size(), dst, elements, dtype);
+  } else {
+    HWY_DYNAMIC_DISPATCH(max_tree)(sources.data(), sources.size(), dst, elements, dtype);
+  }
+}
+
+void widen_bf16(const std::byte* bf16, std::byte* f32, std::int64_t elements) {
+  HWY_DYNAMIC_DISPATCH(widen)(bf16, f32, elements);
+}
+
+void narrow_bf16(const std::byte* f32, std::byte* bf16, std::int64_t elements) {
+  HWY_DYNAMIC_DISPATCH(narrow)(f32, bf16, elements);
+}
+
+}  // namespace edgetrain
+#endif  // HWY_ONCE

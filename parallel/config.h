@@ -1,0 +1,22 @@
+// How work is divided over ranks, and how long ranks wait for one another. Keys and their meaning: docs/job.md,
+// section `parallel`.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+
+namespace edgetrain {
+
+/// Section `parallel`. An empty optional is `auto`.
+struct ParallelConfig {
+  std::optional<std::int64_t> dp;  // auto: ranks / (tp * pp * cp)
+  std::int64_t tp = 1;
+  std::int64_t pp = 1;
+  std::int64_t cp = 1;
+  std::int64_t ep = 1;             // a re-factoring of dp x cp for expert layers, not a factor of the world
+  std::int64_t zero = 1;           // 0: nothing is sharded; 1: optimizer states; 2: gradients; 3: parameters
+  double deadline_s = 60.0;        // a wait inside a step
+  double init_deadline_s = 300.0;  // a wait before the first step
+};
+
+}  // namespace edgetrain
