@@ -1,8 +1,8 @@
 """edgetrain against PyTorch on this machine: alternating runs, medians, ratios, a markdown table.
 
 For each layout (ranks x threads) and dtype: every PyTorch recipe runs once, the fastest is the peer; then edgetrain and
-the peer take turns, A B A B, so that whatever else happens to the machine happens to both. A run is a fresh process and
-counts with the median of its measured steps. Memory is read the same way from both: the largest resident set of each rank.
+the peer take turns, A B A B, so that whatever else happens to the machine happens to both. A run is a fresh process
+and counts with the median of its measured steps. Memory is read the same way from both: VmHWM of the largest rank.
 
 Run from the root of the tree, on an otherwise idle machine:
     .venv/bin/python bench/peers/compare.py
@@ -161,9 +161,9 @@ def run_ours(args, layout: Layout, dtype: str) -> Run:
     steps = args.warmup + args.steps
     with tempfile.TemporaryDirectory() as folder:
         command = [
-            str(args.binary), "run", str(args.job), f"output_dir={folder}", f"train.steps={steps}", f"train.dtype={dtype}",
-            f"train.threads={layout.threads}", f"train.global_batch_size={args.micro_batch * layout.ranks}",
-            *args.override,
+            str(args.binary), "run", str(args.job), f"output_dir={folder}", f"train.steps={steps}",
+            f"train.dtype={dtype}", f"train.threads={layout.threads}",
+            f"train.global_batch_size={args.micro_batch * layout.ranks}", *args.override,
         ]
         if layout.ranks > 1:
             command = ["mpirun", "-np", str(layout.ranks), *command]
@@ -232,7 +232,8 @@ def fight(args, layout: Layout, dtype: str) -> Duel:
         duel.ours.append(run_ours(args, layout, dtype))
         duel.theirs.append(run_torch(args, layout, duel.recipe, args.steps))
         ours, theirs = duel.ours[-1], duel.theirs[-1]
-        print(f"  round {turn + 1}: edgetrain {ours.tokens_per_s:.1f}, PyTorch {theirs.tokens_per_s:.1f} tokens/s", flush=True)
+        rates = f"edgetrain {ours.tokens_per_s:.1f}, PyTorch {theirs.tokens_per_s:.1f} tokens/s"
+        print(f"  round {turn + 1}: {rates}", flush=True)
     return duel
 
 

@@ -1,7 +1,7 @@
 """GPT-2 as a careful PyTorch user writes it: the peer that edgetrain is timed against.
 
-Why not only transformers' GPT-2: its Conv1D and its generic module tree cost calls that a plain model does not make, and a
-comparison should be with PyTorch, not with a library on it. train_torch.py runs that one too (--config).
+Why not only transformers' GPT-2: its Conv1D and its generic module tree cost calls that a plain model does not make,
+and a comparison should be with PyTorch, not with a library on it. train_torch.py runs that one too (--config).
 
     B = samples, S = tokens of one, C = hidden, H = heads
 """
@@ -54,14 +54,16 @@ class GPT2(nn.Module):
         self.wte, self.wpe = nn.Embedding(shape.vocab, shape.hidden), nn.Embedding(shape.positions, shape.hidden)
         self.blocks = nn.ModuleList(Block(shape) for _ in range(shape.layers))
         self.ln_f = nn.LayerNorm(shape.hidden)
-        self.apply(self._initialise)
+        self._initialise()
 
-    @staticmethod
-    def _initialise(module: nn.Module) -> None:
-        if isinstance(module, (nn.Linear, nn.Embedding)):
-            nn.init.normal_(module.weight, std=0.02)
-        if isinstance(module, nn.Linear):
-            nn.init.zeros_(module.bias)
+    def _initialise(self) -> None:
+        """As in the paper: matrices that write to the residual stream are narrower the more of them there are."""
+        narrow = {id(part) for block in self.blocks for part in (block.proj, block.fc_proj)}
+        for module in self.modules():
+            if isinstance(module, (nn.Linear, nn.Embedding)):
+                nn.init.normal_(module.weight, std=0.02 / (2 * len(self.blocks)) ** (0.5 * (id(module) in narrow)))
+            if isinstance(module, nn.Linear):
+                nn.init.zeros_(module.bias)
 
     @property
     def head(self) -> torch.Tensor:

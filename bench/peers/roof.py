@@ -1,8 +1,8 @@
 """The roof of a step: how long its matrix products alone take at the rate of PyTorch's own libraries.
 
 torch.mm is MKL in fp32 and oneDNN in bf16; products are stored as autograd stores them. A step cannot be faster than
-this without a better library, so a ratio to it says how much of a system's time is not matrix products. Attention's products
-count half, as a causal mask needs no more, at the rate of the batched product of the full square.
+this without a better library, so a ratio to it says how much of a system's time is not matrix products. Attention's
+products count half, as a causal mask needs no more, at the rate of the batched product of the full square.
 
 With --ranks 2 two processes measure at the same time, as they share memory bandwidth and power when they train.
 Prints one JSON line per shape and one for the step.
@@ -55,11 +55,12 @@ def linear(name: str, tokens: int, inputs: int, outputs: int, times: int) -> lis
 
 def attention(shape: GPT2Shape, samples: int, seq_len: int) -> list[Product]:
     """Scores and values forward; in backward the scores again (they are not stored), and four gradients."""
-    head_dim, count = shape.hidden // shape.heads, samples * shape.heads
+    head_dim, layers = shape.hidden // shape.heads, shape.layers
+    square = {"count": samples * shape.heads, "causal": True}
     return [
-        Product("attention.scores", seq_len, head_dim, seq_len, 3 * shape.layers, trans_b=True, count=count, causal=True),
-        Product("attention.values", seq_len, seq_len, head_dim, 2 * shape.layers, count=count, causal=True),
-        Product("attention.dk_dv", seq_len, seq_len, head_dim, 2 * shape.layers, trans_a=True, count=count, causal=True),
+        Product("attention.scores", seq_len, head_dim, seq_len, 3 * layers, trans_b=True, **square),
+        Product("attention.values", seq_len, seq_len, head_dim, 2 * layers, **square),
+        Product("attention.dk_dv", seq_len, seq_len, head_dim, 2 * layers, trans_a=True, **square),
     ]
 
 
@@ -108,7 +109,8 @@ def report(args: argparse.Namespace, results) -> None:
     linear_s = attention_s = 0.0
     for product in products_of(SHAPES[args.model], args.micro_batch, args.seq_len):
         seconds = max(results[product.name, rank] for rank in range(args.ranks))
-        line = {"product": product.name, "m": product.rows, "k": product.inner, "n": product.cols, "count": product.count}
+        line = {"product": product.name, "m": product.rows, "k": product.inner, "n": product.cols}
+        line["count"] = product.count
         rate = product.flops / seconds / 1e9
         print(json.dumps(line | {"times": product.times, "ms": round(1e3 * seconds, 3), "gflop_per_s": round(rate, 1)}))
         if product.causal:

@@ -10,6 +10,9 @@
 
 namespace edgetrain {
 
+/// What any call means for a group of one: `out` becomes `in`.
+void complete_alone(const CommCall& call);
+
 /// size() is 1, rank() is 0. Requests are complete when start() returns. Nothing is sent, no scratch is needed.
 /// Errors: Error(internal) from start() for send and recv (there is no peer) and for a `peer` other than 0.
 class SelfCommunicator final : public Communicator {

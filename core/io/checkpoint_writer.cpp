@@ -48,6 +48,7 @@ CheckpointWriter::CheckpointWriter(std::filesystem::path folder, std::int64_t st
       create_folders();
       verdict = good_verdict(temporary_.filename().string());
     } catch (const std::exception& error) {
+      remove_temporary();
       verdict = bad_verdict(error);
     }
   }
@@ -66,9 +67,8 @@ void CheckpointWriter::remove_temporary() noexcept {
 
 void CheckpointWriter::create_folders() {
   make_folders(folder_, *options_.disk);
-  auto path = folder_ / fmt::format("{}.tmp-{}", checkpoint_folder_name(step_), fresh_id());
-  make_folders(path, *options_.disk);
-  temporary_ = std::move(path);
+  temporary_ = folder_ / fmt::format("{}.tmp-{}", checkpoint_folder_name(step_), fresh_id());
+  make_folders(temporary_, *options_.disk);
 }
 
 void CheckpointWriter::set_meta(std::string_view json) {

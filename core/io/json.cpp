@@ -251,6 +251,10 @@ Json Json::parse(std::string_view text, std::string_view origin, const JsonLimit
     throw Error(ErrorClass::data,
                 fmt::format("{}: {} bytes of JSON; at most {} are read", origin, text.size(), limits.max_bytes));
   }
+  // The lexer takes a NUL for the end of the text and would let anything follow.
+  if (const auto nul = text.find('\0'); nul != std::string_view::npos) {
+    throw Error(ErrorClass::data, fmt::format("{}: no valid JSON: a zero byte at {}", origin, nul));
+  }
   Builder builder(text, origin, limits);
   nlohmann::json::sax_parse(text.begin(), text.end(), &builder);
   return builder.take();

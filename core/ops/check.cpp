@@ -56,17 +56,19 @@ void beta_is_0_or_1(std::string_view op, float beta) {
   ET_CHECK(beta == 0.0F || beta == 1.0F, "{}: beta is {}, not 0 or 1", op, beta);
 }
 
-void mask_fits(std::string_view op, std::span<const MaskItem> mask, std::int64_t query_rows, std::int64_t key_rows) {
+void mask_fits(std::string_view op, std::span<const MaskItem> mask, std::int64_t query_rows,
+               std::int64_t key_rows) {
   std::int64_t covered = 0;
   for (const MaskItem& item : mask) {
-    ET_CHECK(0 <= item.q0 && item.q0 <= item.q1 && item.q1 <= query_rows && 0 <= item.k0 && item.k0 <= item.k1 &&
-                 item.k1 <= key_rows && item.lo <= item.hi,
-             "{}: mask item of queries [{}, {}) and keys [{}, {}), limits {} and {}, for {} queries and {} keys", op,
-             item.q0, item.q1, item.k0, item.k1, item.lo, item.hi, query_rows, key_rows);
+    ET_CHECK(
+        0 <= item.q0 && item.q0 <= item.q1 && item.q1 <= query_rows && 0 <= item.k0 && item.k0 <= item.k1 &&
+            item.k1 <= key_rows && item.lo <= item.hi,
+        "{}: mask item of queries [{}, {}) and keys [{}, {}), limits {} and {}, for {} queries and {} keys",
+        op, item.q0, item.q1, item.k0, item.k1, item.lo, item.hi, query_rows, key_rows);
     covered += item.q1 - item.q0;
   }
-  ET_CHECK(covered == query_rows, "{}: mask items hold {} query rows of {}; each row is in exactly one", op, covered,
-           query_rows);
+  ET_CHECK(covered == query_rows, "{}: mask items hold {} query rows of {}; each row is in exactly one", op,
+           covered, query_rows);
 }
 
 void attention_inputs(std::string_view op, const Tensor& q, const Tensor& k, const Tensor& v,
@@ -94,12 +96,14 @@ void update_operands(std::string_view op, const Tensor& grad, const Tensor& mast
 void gemm(const Tensor& a, bool trans_a, const Tensor& b, bool trans_b, const Tensor& c, float beta,
           const Tensor& bias) {
   constexpr std::string_view op = "gemm";
-  const std::int64_t m = trans_a ? a.cols : a.rows, k = trans_a ? a.rows : a.cols, n = trans_b ? b.rows : b.cols;
+  const std::int64_t m = trans_a ? a.cols : a.rows, k = trans_a ? a.rows : a.cols,
+                     n = trans_b ? b.rows : b.cols;
   Operand{op, "a", a}.is(a.rows, a.cols).is_f32_or_bf16();
   Operand{op, "b", b}.is(trans_b ? n : k, trans_b ? k : n).has(a.dtype);
   const Operand result{op, "c", c};
   result.is(m, n).is_not(a).is_not(b);
-  ET_CHECK(c.dtype == a.dtype || c.dtype == Dtype::f32, "{}, not {} or fp32", result.shape(), name_of(a.dtype));
+  ET_CHECK(c.dtype == a.dtype || c.dtype == Dtype::f32, "{}, not {} or fp32", result.shape(),
+           name_of(a.dtype));
   beta_is_0_or_1(op, beta);
   ET_CHECK(beta == 0.0F || c.dtype == Dtype::f32, "{}: beta 1 needs fp32", result.shape());
   if (bias.absent()) return;
@@ -116,11 +120,12 @@ void rms_norm(const Tensor& x, const Tensor& w, const Tensor& y, const Tensor& r
   Operand{op, "rstd", rstd}.is(x.rows, x.cols / w.cols).has(Dtype::f32);
 }
 
-void rms_norm_backward(const Tensor& x, const Tensor& w, const Tensor& rstd, const Tensor& dy, const Tensor& dx,
-                       bool accumulate, const Tensor& dw, float beta) {
+void rms_norm_backward(const Tensor& x, const Tensor& w, const Tensor& rstd, const Tensor& dy,
+                       const Tensor& dx, bool accumulate, const Tensor& dw, float beta) {
   constexpr std::string_view op = "rms_norm_backward";
   Operand{op, "x", x}.is(x.rows, x.cols).is_f32_or_bf16();
-  ET_CHECK(w.cols > 0 && x.cols % w.cols == 0, "rms_norm_backward: {} columns in groups of {}", x.cols, w.cols);
+  ET_CHECK(w.cols > 0 && x.cols % w.cols == 0, "rms_norm_backward: {} columns in groups of {}", x.cols,
+           w.cols);
   Operand{op, "w", w}.is(1, w.cols).has(x.dtype);
   Operand{op, "rstd", rstd}.is(x.rows, x.cols / w.cols).has(Dtype::f32);
   Operand{op, "dy", dy}.like(x).has(x.dtype);
@@ -143,8 +148,9 @@ void layer_norm(const Tensor& x, const Tensor& w, const Tensor& b, const Tensor&
   Operand{op, "rstd", rstd}.is(x.rows, 1).has(Dtype::f32).is_not(mean);
 }
 
-void layer_norm_backward(const Tensor& x, const Tensor& w, const Tensor& mean, const Tensor& rstd, const Tensor& dy,
-                         const Tensor& dx, bool accumulate, const Tensor& dw, const Tensor& db, float beta) {
+void layer_norm_backward(const Tensor& x, const Tensor& w, const Tensor& mean, const Tensor& rstd,
+                         const Tensor& dy, const Tensor& dx, bool accumulate, const Tensor& dw,
+                         const Tensor& db, float beta) {
   constexpr std::string_view op = "layer_norm_backward";
   Operand{op, "x", x}.is(x.rows, x.cols).is_f32_or_bf16();
   ET_CHECK(x.cols > 0, "layer_norm_backward: no columns");
@@ -162,8 +168,8 @@ void layer_norm_backward(const Tensor& x, const Tensor& w, const Tensor& mean, c
 
 void rope(const Tensor& x, const Tensor& position, const Tensor& inv_freq, std::int64_t head_dim) {
   constexpr std::string_view op = "rope";
-  ET_CHECK(head_dim > 0 && head_dim % 2 == 0 && x.cols % head_dim == 0, "rope: {} columns in heads of {}", x.cols,
-           head_dim);
+  ET_CHECK(head_dim > 0 && head_dim % 2 == 0 && x.cols % head_dim == 0, "rope: {} columns in heads of {}",
+           x.cols, head_dim);
   Operand{op, "x", x}.is(x.rows, x.cols).is_f32_or_bf16();
   Operand{op, "position", position}.is(x.rows, 1).has(Dtype::i32);
   Operand{op, "inv_freq", inv_freq}.is(1, head_dim / 2).has(Dtype::f32);
@@ -176,7 +182,8 @@ void swiglu(const Tensor& gate, const Tensor& up, const Tensor& y) {
   Operand{op, "y", y}.like(gate).has(gate.dtype).is_not(gate).is_not(up);
 }
 
-void swiglu_backward(const Tensor& gate, const Tensor& up, const Tensor& dy, const Tensor& dgate, const Tensor& dup) {
+void swiglu_backward(const Tensor& gate, const Tensor& up, const Tensor& dy, const Tensor& dgate,
+                     const Tensor& dup) {
   constexpr std::string_view op = "swiglu_backward";
   Operand{op, "gate", gate}.is(gate.rows, gate.cols).is_f32_or_bf16();
   Operand{op, "up", up}.like(gate).has(gate.dtype);
@@ -214,8 +221,8 @@ void copy(const Tensor& src, const Tensor& dst) {
   const Operand from{"copy", "src", src};
   from.is(src.rows, src.cols);
   Operand{"copy", "dst", dst}.like(src).is_not(src);
-  ET_CHECK(src.dtype == dst.dtype || (converts(src.dtype) && converts(dst.dtype)), "{}: not convertible to {}",
-           from.shape(), name_of(dst.dtype));
+  ET_CHECK(src.dtype == dst.dtype || (converts(src.dtype) && converts(dst.dtype)),
+           "{}: not convertible to {}", from.shape(), name_of(dst.dtype));
 }
 
 void fill(const Tensor& dst) { Operand{"fill", "dst", dst}.is(dst.rows, dst.cols); }
@@ -242,9 +249,9 @@ void attention(const Tensor& q, const Tensor& k, const Tensor& v, std::span<cons
   Operand{op, "lse", lse}.is(q.rows, shape.heads).has(Dtype::f32);
 }
 
-void attention_backward(const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& out, const Tensor& lse,
-                        const Tensor& dout, std::span<const MaskItem> mask, const AttentionShape& shape,
-                        const Tensor& dq, const Tensor& dk, const Tensor& dv) {
+void attention_backward(const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& out,
+                        const Tensor& lse, const Tensor& dout, std::span<const MaskItem> mask,
+                        const AttentionShape& shape, const Tensor& dq, const Tensor& dk, const Tensor& dv) {
   constexpr std::string_view op = "attention_backward";
   attention_inputs(op, q, k, v, mask, shape);
   Operand{op, "out", out}.like(q).has(q.dtype);
@@ -273,10 +280,11 @@ void adamw(const Tensor& grad, const Tensor& master, const Tensor& m, const Tens
   Operand{"adamw", "v", v}.like(master).has(Dtype::f32).is_not(master).is_not(grad).is_not(m);
 }
 
-void sgd(const SgdConstants& c, const Tensor& grad, const Tensor& master, const Tensor& m, const Tensor& out) {
+void sgd(const SgdConstants& c, const Tensor& grad, const Tensor& master, const Tensor& m,
+         const Tensor& out) {
   update_operands("sgd", grad, master, out);
-  ET_CHECK(m.absent() == (c.momentum == 0.0F), "sgd: m must be absent when momentum is 0, and only then (momentum {})",
-           c.momentum);
+  ET_CHECK(m.absent() == (c.momentum == 0.0F),
+           "sgd: m must be absent when momentum is 0, and only then (momentum {})", c.momentum);
   if (!m.absent()) Operand{"sgd", "m", m}.like(master).has(Dtype::f32).is_not(master).is_not(grad);
 }
 

@@ -1,9 +1,9 @@
 // What the operators of ops.h take: shapes, dtypes, values of beta, which operands may be one tensor.
 //
-// Why apart from the backends: dry must refuse exactly what cpu refuses, or a plan would pass and its run fail. Both call
-// these first, with the arguments of the operator, in its order. Addresses are looked at only where they are set (dry
-// has none), to refuse a result in place of an operand that is still read.
-// Every function: Error(internal) that names operator, operand and shapes.
+// Why apart from the backends: dry must refuse exactly what cpu refuses, or a plan would pass and its run
+// fail. Both call these first, with the arguments of the operator, in its order. Addresses are looked at only
+// where they are set (dry has none), to refuse a result in place of an operand that is still read. Every
+// function: Error(internal) that names operator, operand and shapes.
 #pragma once
 
 #include <cstdint>
@@ -13,17 +13,20 @@
 
 namespace edgetrain::check {
 
-void gemm(const Tensor& a, bool trans_a, const Tensor& b, bool trans_b, const Tensor& c, float beta, const Tensor& bias);
+void gemm(const Tensor& a, bool trans_a, const Tensor& b, bool trans_b, const Tensor& c, float beta,
+          const Tensor& bias);
 void rms_norm(const Tensor& x, const Tensor& w, const Tensor& y, const Tensor& rstd);
-void rms_norm_backward(const Tensor& x, const Tensor& w, const Tensor& rstd, const Tensor& dy, const Tensor& dx,
-                       bool accumulate, const Tensor& dw, float beta);
+void rms_norm_backward(const Tensor& x, const Tensor& w, const Tensor& rstd, const Tensor& dy,
+                       const Tensor& dx, bool accumulate, const Tensor& dw, float beta);
 void layer_norm(const Tensor& x, const Tensor& w, const Tensor& b, const Tensor& y, const Tensor& mean,
                 const Tensor& rstd);
-void layer_norm_backward(const Tensor& x, const Tensor& w, const Tensor& mean, const Tensor& rstd, const Tensor& dy,
-                         const Tensor& dx, bool accumulate, const Tensor& dw, const Tensor& db, float beta);
+void layer_norm_backward(const Tensor& x, const Tensor& w, const Tensor& mean, const Tensor& rstd,
+                         const Tensor& dy, const Tensor& dx, bool accumulate, const Tensor& dw,
+                         const Tensor& db, float beta);
 void rope(const Tensor& x, const Tensor& position, const Tensor& inv_freq, std::int64_t head_dim);
 void swiglu(const Tensor& gate, const Tensor& up, const Tensor& y);
-void swiglu_backward(const Tensor& gate, const Tensor& up, const Tensor& dy, const Tensor& dgate, const Tensor& dup);
+void swiglu_backward(const Tensor& gate, const Tensor& up, const Tensor& dy, const Tensor& dgate,
+                     const Tensor& dup);
 void activation(const Tensor& x, const Tensor& y);
 void activation_backward(const Tensor& x, const Tensor& dy, const Tensor& dx);
 void add(const Tensor& a, const Tensor& b, const Tensor& y);
@@ -34,9 +37,9 @@ void embedding(const Tensor& ids, const Tensor& table, const Tensor& y);
 void embedding_backward(const Tensor& ids, const Tensor& dy, const Tensor& dtable, float beta);
 void attention(const Tensor& q, const Tensor& k, const Tensor& v, std::span<const MaskItem> mask,
                const AttentionShape& shape, const Tensor& out, const Tensor& lse);
-void attention_backward(const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& out, const Tensor& lse,
-                        const Tensor& dout, std::span<const MaskItem> mask, const AttentionShape& shape,
-                        const Tensor& dq, const Tensor& dk, const Tensor& dv);
+void attention_backward(const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& out,
+                        const Tensor& lse, const Tensor& dout, std::span<const MaskItem> mask,
+                        const AttentionShape& shape, const Tensor& dq, const Tensor& dk, const Tensor& dv);
 void cross_entropy(const Tensor& logits, const Tensor& targets, const Tensor& loss, const Tensor& dlogits);
 void adamw(const Tensor& grad, const Tensor& master, const Tensor& m, const Tensor& v, const Tensor& out);
 void sgd(const SgdConstants& c, const Tensor& grad, const Tensor& master, const Tensor& m, const Tensor& out);

@@ -28,19 +28,23 @@ std::int64_t mask_pairs(std::span<const MaskItem> mask) {
   return pairs;
 }
 
-OpCost gemm_cost(const Tensor& a, bool trans_a, const Tensor& b, const Tensor& c, float beta, const Tensor& bias) {
+OpCost gemm_cost(const Tensor& a, bool trans_a, const Tensor& b, const Tensor& c, float beta,
+                 const Tensor& bias) {
   const std::int64_t inner = trans_a ? a.rows : a.cols;
   const std::int64_t result_passes = beta == 0.0F ? 1 : 2;
   return {2 * c.numel() * inner, a.bytes() + b.bytes() + result_passes * c.bytes() + bias.bytes()};
 }
 
-OpCost attention_cost(const Tensor& q, const Tensor& k, std::span<const MaskItem> mask, const AttentionShape& shape) {
-  return {4 * shape.head_dim * shape.heads * mask_pairs(mask), 2 * q.bytes() + 2 * k.bytes() + lse_bytes(q, shape)};
+OpCost attention_cost(const Tensor& q, const Tensor& k, std::span<const MaskItem> mask,
+                      const AttentionShape& shape) {
+  return {4 * shape.head_dim * shape.heads * mask_pairs(mask),
+          2 * q.bytes() + 2 * k.bytes() + lse_bytes(q, shape)};
 }
 
 OpCost attention_backward_cost(const Tensor& q, const Tensor& k, std::span<const MaskItem> mask,
                                const AttentionShape& shape) {
-  return {10 * shape.head_dim * shape.heads * mask_pairs(mask), 4 * q.bytes() + 4 * k.bytes() + lse_bytes(q, shape)};
+  return {10 * shape.head_dim * shape.heads * mask_pairs(mask),
+          4 * q.bytes() + 4 * k.bytes() + lse_bytes(q, shape)};
 }
 
 OpCost elementwise_cost(std::int64_t flops_per_element, std::initializer_list<Tensor> operands) {

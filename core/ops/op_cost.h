@@ -1,9 +1,10 @@
-// What an operator costs, from its arguments alone: the planner's FLOPs and bytes, and the rates of `bench step`.
+// What an operator costs, from its arguments alone: the planner's FLOPs and bytes, and the rates of `bench
+// step`.
 //
-// FLOPs are those of the mathematics, not of an implementation: a product of M x K and K x N counts 2 M N K; attention counts
-// only the pairs that the mask lets through; recomputation inside a kernel counts in none. Elementwise work counts a
-// few FLOPs per element, so that no operator is free.
-// Bytes: every operand once for each time that the formula reads or writes it, as if nothing stayed in cache.
+// FLOPs are those of the mathematics, not of an implementation: a product of M x K and K x N counts 2 M N K;
+// attention counts only the pairs that the mask lets through; recomputation inside a kernel counts in none.
+// Elementwise work counts a few FLOPs per element, so that no operator is free. Bytes: every operand once for
+// each time that the formula reads or writes it, as if nothing stayed in cache.
 #pragma once
 
 #include <cstdint>

@@ -14,17 +14,17 @@ namespace edgetrain {
 namespace {
 
 constexpr std::array kVerbs = {
-    VerbHelp{"run", Verb::run, "job.yaml [key=value ...]", "do what the job says (the verb may be left out)"},
-    VerbHelp{"check", Verb::check, "job.yaml [key=value ...]", "judge the job and this machine; start nothing"},
-    VerbHelp{"plan", Verb::plan, "job.yaml [--ranks N] [key=value ...]", "memory, traffic and time per rank, without MPI"},
-    VerbHelp{"inspect", Verb::inspect, "PATH", "what a model folder, a checkpoint or a data set holds"},
-    VerbHelp{"bench", Verb::bench, "WHAT [job.yaml] [key=value ...]", "measure, e.g. `bench step job.yaml` or `bench gemm`"},
-    VerbHelp{"explain", Verb::explain, "[KEY]", "what a key means, accepts and defaults to; all keys without KEY"},
-    VerbHelp{"init", Verb::init, "[FILE]", "write a commented starter job (default: job.yaml; -: print it)"},
-    VerbHelp{"help", Verb::help, "", "this text (also --help)"},
-    VerbHelp{"version", Verb::version, "", "version and build features (also --version)"},
-    VerbHelp{"docs", Verb::docs, "", "print docs/job.md", true},
-    VerbHelp{"schema", Verb::schema, "", "print the JSON schema of jobs, for editors", true},
+    VerbHelp{"run", CommandVerb::run, "job.yaml [key=value ...]", "do what the job says (the verb may be left out)"},
+    VerbHelp{"check", CommandVerb::check, "job.yaml [key=value ...]", "judge the job and this machine; start nothing"},
+    VerbHelp{"plan", CommandVerb::plan, "job.yaml [--ranks N] [key=value ...]", "memory, traffic and time per rank, without MPI"},
+    VerbHelp{"inspect", CommandVerb::inspect, "PATH", "what a model folder, a checkpoint or a data set holds"},
+    VerbHelp{"bench", CommandVerb::bench, "WHAT [job.yaml] [key=value ...]", "measure, e.g. `bench step job.yaml` or `bench gemm`"},
+    VerbHelp{"explain", CommandVerb::explain, "[KEY]", "what a key means, accepts and defaults to; all keys without KEY"},
+    VerbHelp{"init", CommandVerb::init, "[FILE]", "write a commented starter job (default: job.yaml; -: print it)"},
+    VerbHelp{"help", CommandVerb::help, "", "this text (also --help)"},
+    VerbHelp{"version", CommandVerb::version, "", "version and build features (also --version)"},
+    VerbHelp{"docs", CommandVerb::docs, "", "print docs/job.md", true},
+    VerbHelp{"schema", CommandVerb::schema, "", "print the JSON schema of jobs, for editors", true},
 };
 
 // Verbs of the design whose features come later; a job path of that name can be written as ./serve.
@@ -66,7 +66,7 @@ class Reader {
       if (word.starts_with("-") && word != "-") option(word);
       else if (!verb_known_) first(word);
       else positional(word);
-      if (command_.verb == Verb::help || command_.verb == Verb::version) return command_;
+      if (command_.verb == CommandVerb::help || command_.verb == CommandVerb::version) return command_;
     }
     check_complete();
     return std::move(command_);
@@ -75,9 +75,9 @@ class Reader {
  private:
   void option(const std::string& word) {
     if (word == "-h" || word == "--help") {
-      command_.verb = Verb::help;
+      command_.verb = CommandVerb::help;
     } else if (word == "--version") {
-      command_.verb = Verb::version;
+      command_.verb = CommandVerb::version;
     } else if (word == "--ranks" || word.starts_with("--ranks=")) {
       ranks(word);
     } else {
@@ -104,8 +104,8 @@ class Reader {
       return;
     }
     if (std::ranges::find(kLaterVerbs, word) != kLaterVerbs.end()) refuse(fmt::format("'{}' is not built yet", word));
-    const auto equals = word.find('=');
-    if (equals != std::string::npos && !looks_like_path(word.substr(0, equals))) {
+    std::error_code ignored;
+    if (word.find('=') != std::string::npos && !std::filesystem::exists(word, ignored)) {
       refuse(fmt::format("'{}' stands before the job; overrides follow it", word));
     }
     if (!looks_like_path(word)) {
@@ -115,7 +115,7 @@ class Reader {
   }
 
   void positional(const std::string& word) {
-    if (command_.verb == Verb::bench && command_.bench.empty()) {
+    if (command_.verb == CommandVerb::bench && command_.bench.empty()) {
       command_.bench = word;
     } else if (command_.target.empty()) {
       command_.target = word;
@@ -127,16 +127,16 @@ class Reader {
   }
 
   bool takes_overrides() const {
-    return command_.verb == Verb::run || command_.verb == Verb::check || command_.verb == Verb::plan ||
-           command_.verb == Verb::bench;
+    return command_.verb == CommandVerb::run || command_.verb == CommandVerb::check || command_.verb == CommandVerb::plan ||
+           command_.verb == CommandVerb::bench;
   }
 
   void check_complete() const {
-    const bool needs_job = command_.verb == Verb::run || command_.verb == Verb::check || command_.verb == Verb::plan;
+    const bool needs_job = command_.verb == CommandVerb::run || command_.verb == CommandVerb::check || command_.verb == CommandVerb::plan;
     if (!verb_known_ || (needs_job && command_.target.empty())) refuse("no job");
-    if (command_.verb == Verb::inspect && command_.target.empty()) refuse("inspect what?");
-    if (command_.verb == Verb::bench && command_.bench.empty()) refuse("bench what?");
-    if (command_.ranks && command_.verb != Verb::plan) {
+    if (command_.verb == CommandVerb::inspect && command_.target.empty()) refuse("inspect what?");
+    if (command_.verb == CommandVerb::bench && command_.bench.empty()) refuse("bench what?");
+    if (command_.ranks && command_.verb != CommandVerb::plan) {
       refuse("--ranks belongs to plan; the ranks of a run are those that mpirun starts");
     }
   }

@@ -15,13 +15,13 @@
 
 namespace edgetrain {
 
-enum class Verb : std::uint8_t { run, check, plan, inspect, bench, explain, init, help, version, docs, schema };
+enum class CommandVerb : std::uint8_t { run, check, plan, inspect, bench, explain, init, help, version, docs, schema };
 
 /// How the process ends, documented in --help.
 enum class ExitCode : int { done = 0, failed = 1, wrong_job = 2, preempted = 75 };
 
 struct CommandLine {
-  Verb verb = Verb::run;
+  CommandVerb verb = CommandVerb::run;
   std::string target;  // run, check, plan: the job; inspect: a path; explain: a key or empty; init: a file
   std::string bench;   // bench: what is measured; its job, if any, is `target`
   std::vector<Override> overrides;
@@ -31,7 +31,7 @@ struct CommandLine {
 /// One line of --help.
 struct VerbHelp {
   std::string_view name;
-  Verb verb;
+  CommandVerb verb;
   std::string_view arguments;
   std::string_view doc;
   bool is_hidden = false;

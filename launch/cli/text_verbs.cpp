@@ -112,31 +112,31 @@ std::string version_text(std::span<const std::string> features) {
   return text;
 }
 
-bool is_text_verb(Verb verb) {
+bool is_text_verb(CommandVerb verb) {
   switch (verb) {
-    case Verb::explain:
-    case Verb::init:
-    case Verb::help:
-    case Verb::version:
-    case Verb::docs:
-    case Verb::schema: return true;
-    case Verb::run:
-    case Verb::check:
-    case Verb::plan:
-    case Verb::inspect:
-    case Verb::bench: return false;
+    case CommandVerb::explain:
+    case CommandVerb::init:
+    case CommandVerb::help:
+    case CommandVerb::version:
+    case CommandVerb::docs:
+    case CommandVerb::schema: return true;
+    case CommandVerb::run:
+    case CommandVerb::check:
+    case CommandVerb::plan:
+    case CommandVerb::inspect:
+    case CommandVerb::bench: return false;
   }
   return false;
 }
 
 void run_text_verb(const CommandLine& command, std::span<const std::string> features, std::ostream& out) {
   switch (command.verb) {
-    case Verb::explain: out << explanation(command.target); return;
-    case Verb::init: init(command.target, out); return;
-    case Verb::help: out << help_text(); return;
-    case Verb::version: out << version_text(features); return;
-    case Verb::docs: out << job_reference(); return;
-    case Verb::schema: out << json_schema(); return;
+    case CommandVerb::explain: out << explanation(command.target); return;
+    case CommandVerb::init: init(command.target, out); return;
+    case CommandVerb::help: out << help_text(); return;
+    case CommandVerb::version: out << version_text(features); return;
+    case CommandVerb::docs: out << job_reference(); return;
+    case CommandVerb::schema: out << json_schema(); return;
     default: ET_CHECK(false, "this verb is run elsewhere");
   }
 }

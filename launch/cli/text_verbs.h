@@ -16,7 +16,7 @@ namespace edgetrain {
 /// "edgetrain 0.1.0", then one line per feature of this build.
 [[nodiscard]] std::string version_text(std::span<const std::string> features);
 
-[[nodiscard]] bool is_text_verb(Verb verb);
+[[nodiscard]] bool is_text_verb(CommandVerb verb);
 
 /// Runs such a verb. Throws JobError for a key that does not exist (with the nearest one) and for a file that `init`
 /// would overwrite or cannot write.

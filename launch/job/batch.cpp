@@ -20,7 +20,7 @@ std::string on_ranks(std::int64_t dp) { return fmt::format("{} data-parallel ran
 // global and micro are fixed.
 BatchAnswer from_global_and_micro(std::int64_t global, std::int64_t micro, std::int64_t dp, std::string reason) {
   const std::int64_t share = global / dp;
-  if (share % micro == 0) return {Batch{global, micro, share / micro}, std::move(reason), "", "", ""};
+  if (share % micro == 0) return {BatchTriple{global, micro, share / micro}, std::move(reason), "", "", ""};
   return refuse(kMicro, fmt::format("a micro-batch of {} does not divide the {} sequences that each of {} has in a "
                                     "global batch of {}", micro, share, on_ranks(dp), global),
                 fmt::format("nearest: {}: {}, or {}: {}", kMicro, largest_divisor(share, micro), kGlobal,
@@ -29,7 +29,7 @@ BatchAnswer from_global_and_micro(std::int64_t global, std::int64_t micro, std::
 
 BatchAnswer all_written(std::int64_t global, std::int64_t micro, std::int64_t accumulation, std::int64_t dp) {
   const std::int64_t product = micro * accumulation * dp;
-  if (product == global) return {Batch{global, micro, accumulation}, "", "", "", ""};
+  if (product == global) return {BatchTriple{global, micro, accumulation}, "", "", "", ""};
   const std::string hint = fmt::format("write two of the three; {}: {} fits the other two", kGlobal, product);
   return refuse(kGlobal, fmt::format("a global batch of {} is not {} (micro-batch) x {} (accumulation) x {} (dp) = {}",
                                      global, micro, accumulation, dp, product), hint);
@@ -39,11 +39,11 @@ BatchAnswer from_accumulation(std::int64_t global, std::int64_t accumulation, st
                               const DefaultBatch& defaults) {
   const std::int64_t share = global / dp;
   if (share % accumulation == 0) {
-    return {Batch{global, share / accumulation, accumulation},
+    return {BatchTriple{global, share / accumulation, accumulation},
             fmt::format("a global batch of {} over {} in {} passes", global, on_ranks(dp), accumulation), "", "", ""};
   }
   if (!global_written) {
-    return {Batch{defaults.micro * accumulation * dp, defaults.micro, accumulation},
+    return {BatchTriple{defaults.micro * accumulation * dp, defaults.micro, accumulation},
             fmt::format("the default of {} cannot be had in {} passes", global, accumulation), "", "", ""};
   }
   return refuse(kAccumulation,
@@ -83,7 +83,7 @@ BatchAnswer solve_batch(const WrittenBatch& written, const DefaultBatch& default
     return all_written(*written.global, *written.micro, *written.accumulation, dp);
   }
   if (written.micro && written.accumulation) {
-    return {Batch{*written.micro * *written.accumulation * dp, *written.micro, *written.accumulation},
+    return {BatchTriple{*written.micro * *written.accumulation * dp, *written.micro, *written.accumulation},
             fmt::format("{} (micro-batch) x {} (accumulation) x {} (dp)", *written.micro, *written.accumulation, dp), "", "",
             ""};
   }

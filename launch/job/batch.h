@@ -10,7 +10,7 @@
 
 namespace edgetrain {
 
-struct Batch {
+struct BatchTriple {
   std::int64_t global = 0;        // sequences per step over all ranks
   std::int64_t micro = 0;         // sequences per forward pass of a rank
   std::int64_t accumulation = 0;  // forward passes of a rank per step
@@ -28,7 +28,7 @@ struct DefaultBatch {
 };
 
 struct BatchAnswer {
-  std::optional<Batch> batch;
+  std::optional<BatchTriple> batch;
   std::string reason;   // why the unwritten ones are what they are; for `batch`
   std::string key;      // the key to blame if there is no batch: "train.global_batch_size"
   std::string message;  // what does not work out

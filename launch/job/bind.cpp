@@ -216,8 +216,14 @@ class Binder {
   void bind_key(const std::string& section, const YamlEntry& entry) {
     const Key* key = find_key(section, entry.key);
     if (key == nullptr) return report_unknown(section, entry);
-    written_[key->full_name()] = {entry.key_at, entry.value.at};
+    record(key->full_name(), entry);
     if (const auto value = ValueReader(*key, problems_).read(entry.value)) key->set(job_, *value);
+  }
+
+  // With the fields of a mapping, so that what reads model.config later can point at them.
+  void record(const std::string& name, const YamlEntry& entry) {
+    written_[name] = {entry.key_at, entry.value.at};
+    for (const auto& field : entry.value.entries) record(fmt::format("{}.{}", name, field.key), field);
   }
 
   void report_unknown(const std::string& section, const YamlEntry& entry) {

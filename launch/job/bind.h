@@ -16,7 +16,8 @@ struct WrittenKey {
   Location value;
 };
 
-/// The keys that a job writes, by full name, and its sections, with their places. Absent keys have their defaults.
+/// What a job writes, with its place: keys by full name, sections, and the fields of model.config
+/// ("model.config.hidden_size"). Absent keys have their defaults.
 using WrittenKeys = std::map<std::string, WrittenKey, std::less<>>;
 
 /// Fills `job` from `root`, a map. Keys that are wrong keep their defaults and leave a problem.

@@ -277,7 +277,7 @@ class Checker {
   const ParsedJob& parsed_;
   const Job& job_;
   const Facts& facts_;
-  std::optional<Batch> batch_;
+  std::optional<BatchTriple> batch_;
   std::vector<Problem> problems_;
 };
 

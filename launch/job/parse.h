@@ -22,7 +22,7 @@ struct ParsedJob {
   std::string name;  // of the job file, without folder and ending: "austen"
 
   [[nodiscard]] bool is_written(std::string_view full_name) const { return written.find(full_name) != written.end(); }
-  /// The value of a written key; the file as a whole for any other.
+  /// The value of a written key or of a field of model.config; the file as a whole for any other.
   [[nodiscard]] Location place_of(std::string_view full_name) const;
 };
 

@@ -36,6 +36,7 @@ std::size_t characters(std::string_view text) {
 std::string excerpt(const Location& at) {
   if (!at.source || at.line == 0 || at.column == 0) return "";
   std::string_view line = at.source->line(at.line);
+  if (line.empty()) return "";  // the end of the file
   std::size_t start = std::min(at.column - 1, line.size());
   if (line.size() > kShownBytes) {
     std::size_t begin = start > kShownBytes / 2 ? start - kShownBytes / 2 : 0;

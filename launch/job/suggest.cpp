@@ -15,7 +15,7 @@ namespace {
 constexpr std::size_t kLongestWord = 64;
 
 std::size_t allowed_edits(std::size_t length) {
-  if (length <= 3) return 1;
+  if (length <= 5) return 1;
   return std::max<std::size_t>(2, length / 3);
 }
 
@@ -109,6 +109,9 @@ std::string suggest_key(std::string_view section, std::string_view name) {
     if (const Key* key = elsewhere.empty() ? nullptr : find_key(other.name, elsewhere)) {
       return fmt::format("did you mean '{}', which belongs {}?", key->name, place_of(*key));
     }
+  }
+  for (const auto& key : schema()) {
+    if (!nearest(name, key.aliases).empty()) return fmt::format("did you mean '{}'?", key.full_name());
   }
   return "";
 }

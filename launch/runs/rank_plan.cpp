@@ -55,7 +55,7 @@ class Rehearsal {
     transcripts_[key] = transcript;
     return transcript;
   }
-  [[nodiscard]] const OpTotals& totals() const { return ops_.totals(); }
+  [[nodiscard]] OpTotals totals() const { return ops_.totals(); }
 
  private:
   PlannedProgram& planned_;
@@ -195,7 +195,7 @@ ValueSizes RankPlan::value_sizes(const PlannedProgram& planned) const {
 
 std::unique_ptr<DryCommunicator> RankPlan::dry_group(int size, int rank, const char* name) const {
   return std::make_unique<DryCommunicator>(size, rank, name,
-                                           [this, size](const CommCall& call) { return comm_cost_(call, size); });
+                                           [this, size, rank](const CommCall& call) { return comm_cost_(call, size, rank); });
 }
 
 std::int64_t RankPlan::arena_bytes() const {

@@ -58,8 +58,8 @@ struct PlannedProgram {
 
 class RankPlan {
  public:
-  /// `comm_cost`: what a collective of `size` ranks costs (scratch, sent bytes); see CommCostModel.
-  using CommCostOf = std::function<CommCost(const CommCall&, int size)>;
+  /// What a collective costs the member `rank` of a group of `size` (scratch, sent bytes); see CommCostModel.
+  using CommCostOf = std::function<CommCost(const CommCall&, int size, int rank)>;
   RankPlan(const RankSpec& spec, std::unique_ptr<UpdateRule> rule, CommCostOf comm_cost);
 
   [[nodiscard]] const RankSpec& spec() const { return spec_; }

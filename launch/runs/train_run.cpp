@@ -125,6 +125,7 @@ void TrainRun::resume_or_initialise() {
 
 void TrainRun::one_step() {
   nonfinite_ = false;
+  setup_.step = position_.step + 1;
   if (stop_signal_received()) engine_.agreement().request_stop();
   trace_step(true);
   engine_.train_step(loss_scale());

@@ -37,6 +37,7 @@ class TrainRun {
     double gemm_flops_per_s = 0.0;
     DriverListener* listener = nullptr;  // the flight record
     std::function<void(std::string_view phase)> phase;  // what this rank does between steps
+    std::int64_t& step;                                 // kept at the number of the step that is under way
   };
   explicit TrainRun(Setup setup);
   TrainRun(const TrainRun&) = delete;

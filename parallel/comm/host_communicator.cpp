@@ -4,6 +4,7 @@
 
 #include "core/base/error.h"
 #include "core/comm/call_check.h"
+#include "core/comm/self_communicator.h"
 #include "parallel/comm/checked_operation.h"
 #include "parallel/comm/host_request.h"
 #include "parallel/comm/messages.h"
@@ -108,6 +109,10 @@ std::unique_ptr<Operation> HostCommunicator::operation_for(const CommCall& call,
 Request HostCommunicator::start(const CommCall& call, const Stream&, std::span<std::byte> scratch) {
   if (failure_) std::rethrow_exception(failure_);
   check_call(call, size(), rank());
+  if (size() == 1) {
+    complete_alone(call);
+    return {};
+  }
   const std::int64_t needed = scratch_bytes(call);
   ET_CHECK(static_cast<std::int64_t>(scratch.size()) >= needed, "{} at '{}': {} bytes of scratch, {} are needed",
            name_of(call.op), call.site, scratch.size(), needed);

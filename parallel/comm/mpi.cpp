@@ -59,6 +59,14 @@ std::string host_name() {
   return name.data();
 }
 
+std::string mpi_library_version() {
+  std::array<char, MPI_MAX_LIBRARY_VERSION_STRING> text{};
+  int length = 0;
+  check_mpi(MPI_Get_library_version(text.data(), &length), "MPI_Get_library_version");
+  const std::string all(text.data(), static_cast<std::size_t>(length));
+  return all.substr(0, all.find(','));
+}
+
 void check_mpi(int code, std::string_view call, std::source_location where) {
   if (code == MPI_SUCCESS) [[likely]] return;
   throw Error(ErrorClass::peer, fmt::format("{} failed on rank {} ({}): {}", call, world_rank(), host_name(), text_of(code)),

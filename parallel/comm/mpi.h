@@ -72,6 +72,9 @@ class MpiComm {
   std::vector<int> world_ranks_;
 };
 
+/// "Open MPI v4.1.4": what this binary runs on; callable before MPI_Init.
+[[nodiscard]] std::string mpi_library_version();
+
 /// The name of this host, as MPI and the flight record give it.
 [[nodiscard]] std::string host_name();
 

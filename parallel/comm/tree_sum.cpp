@@ -68,10 +68,13 @@ struct Sum {
     return hn::Add(a, b);
   }
 };
-struct Max {  // NaN on either side wins: a comparison with NaN is false, so b != b is asked apart
+struct Max {  // NaN on either side wins, the left one if both are; a comparison with NaN is false
   template <class V>
   HWY_INLINE V operator()(V a, V b) const {
-    return hn::IfThenElse(hn::Or(hn::Lt(a, b), hn::Ne(b, b)), b, a);
+    auto takes_b = hn::Lt(a, b);
+    // Not Ne(b, b): Highway 1.0.3 compares doubles "ordered", which is false for NaN.
+    if constexpr (hwy::IsFloat<hn::TFromV<V>>()) takes_b = hn::Or(takes_b, hn::IsNaN(b));
+    return hn::IfThenElse(takes_b, b, a);
   }
 };
 

@@ -51,6 +51,7 @@ struct FlightFile {
   char host[64];
   std::uint32_t pool_ints;                // members behind this struct
   std::atomic<std::uint32_t> groups;      // entries in use
+  std::atomic<std::uint32_t> closed;      // 1: the process is done with communication and may end
   std::atomic<std::uint64_t> last_stamp;  // 0: none
   std::atomic<std::int64_t> polled_ns;
   FlightPhase phase;

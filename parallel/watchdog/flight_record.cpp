@@ -72,7 +72,10 @@ FlightRecord::FlightRecord(const std::filesystem::path& dir, int rank, int world
   std::memcpy(file_->magic, kFlightMagic, sizeof(kFlightMagic));  // last: before it the file is not read
 }
 
-FlightRecord::~FlightRecord() { ::munmap(file_, static_cast<std::size_t>(bytes_)); }
+FlightRecord::~FlightRecord() {
+  file_->closed.store(1, std::memory_order_release);
+  ::munmap(file_, static_cast<std::size_t>(bytes_));
+}
 
 std::uint32_t FlightRecord::add_group(std::string_view name, std::span<const int> ranks) {
   const std::uint32_t index = file_->groups;

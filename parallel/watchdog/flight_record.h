@@ -34,6 +34,7 @@ class FlightRecord {
   FlightRecord(const std::filesystem::path& dir, int rank, int world_size);
   FlightRecord(const FlightRecord&) = delete;
   FlightRecord& operator=(const FlightRecord&) = delete;
+  /// Marks the file as closed: the end of this process is no accident. The file stays.
   ~FlightRecord();
 
   /// Tells readers who takes part in a group; its number for stamps. `ranks`: world ranks in group order. Errors:

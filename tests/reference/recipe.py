@@ -47,7 +47,7 @@ def sgd(parameters, nesterov: bool) -> torch.optim.Optimizer:
 
 
 def train(parameters: list, optimizer, gradients_of_step, max_grad_norm: float = MAX_GRAD_NORM):
-    """Losses and gradient norms before clipping, (STEPS,) each; gradients_of_step(t) fills .grad and returns the loss."""
+    """Losses, and gradient norms before clipping, (STEPS,) each. gradients_of_step(t) fills .grad, returns the loss."""
     losses, norms = [], []
     for step in range(STEPS):
         optimizer.zero_grad(set_to_none=True)

@@ -75,9 +75,7 @@ struct GeluErf {
 
 struct Relu {  // NaN stays NaN; the slope at 0 is 0, as in PyTorch
   static HWY_INLINE V value(V x) { return hn::IfThenElse(hn::Lt(x, hn::Zero(D())), hn::Zero(D()), x); }
-  static HWY_INLINE V slope(V x) {
-    return hn::IfThenElseZero(hn::Gt(x, hn::Zero(D())), set(1.0F));
-  }
+  static HWY_INLINE V slope(V x) { return hn::IfThenElseZero(hn::Gt(x, hn::Zero(D())), set(1.0F)); }
 };
 
 template <typename T>
@@ -114,9 +112,8 @@ void forward_rows(const PlainForward& a, Part rows, Part cols) {
   for (std::int64_t r = rows.begin; r < rows.end; ++r) {
     const T* x = a.x.row<T>(r) + cols.begin;
     T* y = a.y.row<T>(r) + cols.begin;
-    for_lanes(static_cast<std::size_t>(cols.size()), [&](std::size_t i, auto part) HWY_ATTR {
-      store(F::value(load(x + i, part)), y + i, part);
-    });
+    for_lanes(static_cast<std::size_t>(cols.size()),
+              [&](std::size_t i, auto part) HWY_ATTR { store(F::value(load(x + i, part)), y + i, part); });
   }
 }
 
@@ -147,22 +144,31 @@ void SwigluForwardRows(const SwigluForward& a, Part rows, Part cols) {
   a.gate.dtype == Dtype::f32 ? swiglu_rows<float>(a, rows, cols) : swiglu_rows<Bf16>(a, rows, cols);
 }
 void SwigluBackwardRows(const SwigluBackward& a, Part rows, Part cols) {
-  a.gate.dtype == Dtype::f32 ? swiglu_backward_rows<float>(a, rows, cols) : swiglu_backward_rows<Bf16>(a, rows, cols);
+  a.gate.dtype == Dtype::f32 ? swiglu_backward_rows<float>(a, rows, cols)
+                             : swiglu_backward_rows<Bf16>(a, rows, cols);
 }
 void PlainForwardRows(const PlainForward& a, Part rows, Part cols) {
   switch (a.f) {
-    case Activation::gelu_tanh: return forward_rows_of<GeluTanh>(a, rows, cols);
-    case Activation::gelu_erf: return forward_rows_of<GeluErf>(a, rows, cols);
-    case Activation::silu: return forward_rows_of<Silu>(a, rows, cols);
-    case Activation::relu: return forward_rows_of<Relu>(a, rows, cols);
+    case Activation::gelu_tanh:
+      return forward_rows_of<GeluTanh>(a, rows, cols);
+    case Activation::gelu_erf:
+      return forward_rows_of<GeluErf>(a, rows, cols);
+    case Activation::silu:
+      return forward_rows_of<Silu>(a, rows, cols);
+    case Activation::relu:
+      return forward_rows_of<Relu>(a, rows, cols);
   }
 }
 void PlainBackwardRows(const PlainBackward& a, Part rows, Part cols) {
   switch (a.f) {
-    case Activation::gelu_tanh: return backward_rows_of<GeluTanh>(a, rows, cols);
-    case Activation::gelu_erf: return backward_rows_of<GeluErf>(a, rows, cols);
-    case Activation::silu: return backward_rows_of<Silu>(a, rows, cols);
-    case Activation::relu: return backward_rows_of<Relu>(a, rows, cols);
+    case Activation::gelu_tanh:
+      return backward_rows_of<GeluTanh>(a, rows, cols);
+    case Activation::gelu_erf:
+      return backward_rows_of<GeluErf>(a, rows, cols);
+    case Activation::silu:
+      return backward_rows_of<Silu>(a, rows, cols);
+    case Activation::relu:
+      return backward_rows_of<Relu>(a, rows, cols);
   }
 }
 
@@ -183,29 +189,33 @@ HWY_EXPORT(PlainBackwardRows);
 void swiglu(const CpuEnv& env, Tensor gate, Tensor up, Tensor y) {
   const auto [g, u, out] = flattened<3>({gate, up, y});
   const SwigluForward a{g, u, out};
-  for_rectangles(env, a.y.rows, a.y.cols, 3 * y.bytes(),
-                 [&](Part rows, Part cols) { HWY_DYNAMIC_DISPATCH(SwigluForwardRows)(a, rows, cols); });
+  for_rectangles(env, a.y.rows, a.y.cols, 3 * y.bytes(), [&](Part rows, Part cols) {
+    HWY_DYNAMIC_DISPATCH(SwigluForwardRows)(a, rows, cols);
+  });
 }
 
 void swiglu_backward(const CpuEnv& env, Tensor gate, Tensor up, Tensor dy, Tensor dgate, Tensor dup) {
   const auto [g, u, d, dg, du] = flattened<5>({gate, up, dy, dgate, dup});
   const SwigluBackward a{g, u, d, dg, du};
-  for_rectangles(env, a.dy.rows, a.dy.cols, 5 * dy.bytes(),
-                 [&](Part rows, Part cols) { HWY_DYNAMIC_DISPATCH(SwigluBackwardRows)(a, rows, cols); });
+  for_rectangles(env, a.dy.rows, a.dy.cols, 5 * dy.bytes(), [&](Part rows, Part cols) {
+    HWY_DYNAMIC_DISPATCH(SwigluBackwardRows)(a, rows, cols);
+  });
 }
 
 void activation(const CpuEnv& env, Activation f, Tensor x, Tensor y) {
   const auto [in, out] = flattened<2>({x, y});
   const PlainForward a{f, in, out};
-  for_rectangles(env, a.x.rows, a.x.cols, 2 * x.bytes(),
-                 [&](Part rows, Part cols) { HWY_DYNAMIC_DISPATCH(PlainForwardRows)(a, rows, cols); });
+  for_rectangles(env, a.x.rows, a.x.cols, 2 * x.bytes(), [&](Part rows, Part cols) {
+    HWY_DYNAMIC_DISPATCH(PlainForwardRows)(a, rows, cols);
+  });
 }
 
 void activation_backward(const CpuEnv& env, Activation f, Tensor x, Tensor dy, Tensor dx) {
   const auto [in, grad, out] = flattened<3>({x, dy, dx});
   const PlainBackward a{f, in, grad, out};
-  for_rectangles(env, a.x.rows, a.x.cols, 3 * x.bytes(),
-                 [&](Part rows, Part cols) { HWY_DYNAMIC_DISPATCH(PlainBackwardRows)(a, rows, cols); });
+  for_rectangles(env, a.x.rows, a.x.cols, 3 * x.bytes(), [&](Part rows, Part cols) {
+    HWY_DYNAMIC_DISPATCH(PlainBackwardRows)(a, rows, cols);
+  });
 }
 
 }  // namespace edgetrain::cpu

@@ -1,7 +1,7 @@
 // Activations of the cpu backend, plain and gated (Ops::activation, Ops::swiglu), forward and backward.
 //
-// Elementwise: operands of any row stride, in place where Ops allows it, since an element is read before it is written.
-// Arguments are those of Ops, already checked. No scratch.
+// Elementwise: operands of any row stride, in place where Ops allows it, since an element is read before it
+// is written. Arguments are those of Ops, already checked. No scratch.
 #pragma once
 
 #include "core/ops/cpu/env.h"

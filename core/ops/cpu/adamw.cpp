@@ -28,13 +28,21 @@ namespace edgetrain::cpu {
 namespace HWY_NAMESPACE {
 namespace {
 
-/// The operations of adamw_scalar in its order; no MulAdd, which would round once where the scalar code rounds twice.
+/// The operations of adamw_scalar in its order; no MulAdd, which would round once where the scalar code
+/// rounds twice.
 struct Rule {
   V grad_scale, beta1, rest1, beta2, rest2, bias1, bias2, eps, decay, lr;
   Rule(const AdamWConstants& c, const UpdateScalars& s)
-      : grad_scale(set(s.grad_scale)), beta1(set(c.beta1)), rest1(set(1.0F - c.beta1)), beta2(set(c.beta2)),
-        rest2(set(1.0F - c.beta2)), bias1(set(s.bias1)), bias2(set(s.bias2)), eps(set(c.eps)),
-        decay(set(c.weight_decay)), lr(set(s.lr)) {}
+      : grad_scale(set(s.grad_scale)),
+        beta1(set(c.beta1)),
+        rest1(set(1.0F - c.beta1)),
+        beta2(set(c.beta2)),
+        rest2(set(1.0F - c.beta2)),
+        bias1(set(s.bias1)),
+        bias2(set(s.bias2)),
+        eps(set(c.eps)),
+        decay(set(c.weight_decay)),
+        lr(set(s.lr)) {}
 
   HWY_INLINE void apply(V grad, V& master, V& m, V& v) const {
     const V g = hn::Mul(grad, grad_scale);
@@ -86,11 +94,12 @@ namespace {
 HWY_EXPORT(AdamWPart);
 }  // namespace
 
-void adamw(const CpuEnv& env, const AdamWConstants& c, const UpdateScalars& s, Tensor grad, Tensor master, Tensor m,
-           Tensor v, Tensor out) {
+void adamw(const CpuEnv& env, const AdamWConstants& c, const UpdateScalars& s, Tensor grad, Tensor master,
+           Tensor m, Tensor v, Tensor out) {
   const AdamW a{c, s, grad, master, m, v, out};
-  for_parts(env, master.cols, kSquareGrain, grad.bytes() + 6 * master.bytes() + out.bytes(),
-            [&](Part part) { HWY_DYNAMIC_DISPATCH(AdamWPart)(a, part); });
+  for_parts(env, master.cols, kSquareGrain, grad.bytes() + 6 * master.bytes() + out.bytes(), [&](Part part) {
+    HWY_DYNAMIC_DISPATCH(AdamWPart)(a, part);
+  });
 }
 
 }  // namespace edgetrain::cpu

@@ -40,8 +40,8 @@ void CpuOps::rms_norm(Tensor x, Tensor w, float eps, Tensor y, Tensor rstd) {
   run(OpKind::rms_norm, [&] { cpu::rms_norm(env_, x, w, eps, y, rstd); });
 }
 
-void CpuOps::rms_norm_backward(Tensor x, Tensor w, Tensor rstd, Tensor dy, Tensor dx, bool accumulate, Tensor dw,
-                               float beta) {
+void CpuOps::rms_norm_backward(Tensor x, Tensor w, Tensor rstd, Tensor dy, Tensor dx, bool accumulate,
+                               Tensor dw, float beta) {
   check::rms_norm_backward(x, w, rstd, dy, dx, accumulate, dw, beta);
   run(OpKind::rms_norm_backward,
       [&] { cpu::rms_norm_backward(env_, x, w, rstd, dy, dx, accumulate, dw, beta); });
@@ -52,14 +52,15 @@ void CpuOps::layer_norm(Tensor x, Tensor w, Tensor b, float eps, Tensor y, Tenso
   run(OpKind::layer_norm, [&] { cpu::layer_norm(env_, x, w, b, eps, y, mean, rstd); });
 }
 
-void CpuOps::layer_norm_backward(Tensor x, Tensor w, Tensor mean, Tensor rstd, Tensor dy, Tensor dx, bool accumulate,
-                                 Tensor dw, Tensor db, float beta) {
+void CpuOps::layer_norm_backward(Tensor x, Tensor w, Tensor mean, Tensor rstd, Tensor dy, Tensor dx,
+                                 bool accumulate, Tensor dw, Tensor db, float beta) {
   check::layer_norm_backward(x, w, mean, rstd, dy, dx, accumulate, dw, db, beta);
   run(OpKind::layer_norm_backward,
       [&] { cpu::layer_norm_backward(env_, x, w, mean, rstd, dy, dx, accumulate, dw, db, beta); });
 }
 
-void CpuOps::rope(Tensor x, Tensor position, Tensor inv_freq, std::int64_t head_dim, float scale, bool inverse) {
+void CpuOps::rope(Tensor x, Tensor position, Tensor inv_freq, std::int64_t head_dim, float scale,
+                  bool inverse) {
   check::rope(x, position, inv_freq, head_dim);
   run(OpKind::rope, [&] { cpu::rope(env_, x, position, inv_freq, head_dim, scale, inverse); });
 }
@@ -114,15 +115,15 @@ void CpuOps::embedding_backward(Tensor ids, Tensor dy, Tensor dtable, float beta
   run(OpKind::embedding_backward, [&] { cpu::embedding_backward(env_, ids, dy, dtable, beta); });
 }
 
-void CpuOps::attention(Tensor q, Tensor k, Tensor v, std::span<const MaskItem> mask, const AttentionShape& shape,
-                       Tensor out, Tensor lse) {
+void CpuOps::attention(Tensor q, Tensor k, Tensor v, std::span<const MaskItem> mask,
+                       const AttentionShape& shape, Tensor out, Tensor lse) {
   check::attention(q, k, v, mask, shape, out, lse);
   run(OpKind::attention, [&] { cpu::attention(env_, q, k, v, mask, shape, out, lse); });
 }
 
 void CpuOps::attention_backward(Tensor q, Tensor k, Tensor v, Tensor out, Tensor lse, Tensor dout,
-                                std::span<const MaskItem> mask, const AttentionShape& shape, Tensor dq, Tensor dk,
-                                Tensor dv) {
+                                std::span<const MaskItem> mask, const AttentionShape& shape, Tensor dq,
+                                Tensor dk, Tensor dv) {
   check::attention_backward(q, k, v, out, lse, dout, mask, shape, dq, dk, dv);
   run(OpKind::attention_backward,
       [&] { cpu::attention_backward(env_, q, k, v, out, lse, dout, mask, shape, dq, dk, dv); });
@@ -133,13 +134,14 @@ void CpuOps::cross_entropy(Tensor logits, Tensor targets, Tensor loss, Tensor dl
   run(OpKind::cross_entropy, [&] { cpu::cross_entropy(env_, logits, targets, loss, dlogits, scale); });
 }
 
-void CpuOps::adamw(const AdamWConstants& c, const UpdateScalars& s, Tensor grad, Tensor master, Tensor m, Tensor v,
-                   Tensor out) {
+void CpuOps::adamw(const AdamWConstants& c, const UpdateScalars& s, Tensor grad, Tensor master, Tensor m,
+                   Tensor v, Tensor out) {
   check::adamw(grad, master, m, v, out);
   run(OpKind::adamw, [&] { cpu::adamw(env_, c, s, grad, master, m, v, out); });
 }
 
-void CpuOps::sgd(const SgdConstants& c, const UpdateScalars& s, Tensor grad, Tensor master, Tensor m, Tensor out) {
+void CpuOps::sgd(const SgdConstants& c, const UpdateScalars& s, Tensor grad, Tensor master, Tensor m,
+                 Tensor out) {
   check::sgd(c, grad, master, m, out);
   run(OpKind::sgd, [&] { cpu::sgd(env_, c, s, grad, master, m, out); });
 }

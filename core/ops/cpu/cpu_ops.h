@@ -1,7 +1,9 @@
-// The operators on the CPU: each call is checked (check.h), done by a kernel of this folder, and followed by a poll.
+// The operators on the CPU: each call is checked (check.h), done by a kernel of this folder, and followed by
+// a poll.
 //
-// Scratch comes from the Workspace; nothing over 64 KiB comes from the heap once the shapes of a step have been seen.
-// Results do not depend on the number of threads, so there is no slower "canonical" mode to ask for.
+// Scratch comes from the Workspace; nothing over 64 KiB comes from the heap once the shapes of a step have
+// been seen. Results do not depend on the number of threads, so there is no slower "canonical" mode to ask
+// for.
 #pragma once
 
 #include <array>
@@ -31,8 +33,8 @@ class CpuOps : public Ops {
   CpuOps(const CpuOps&) = delete;
   CpuOps& operator=(const CpuOps&) = delete;
 
-  /// `poll` is called after every operator that has not thrown; the driver moves its communication there. Its time is
-  /// in nobody's OpTime. An empty function stops that.
+  /// `poll` is called after every operator that has not thrown; the driver moves its communication there. Its
+  /// time is in nobody's OpTime. An empty function stops that.
   void set_poll(std::function<void()> poll) { poll_ = std::move(poll); }
 
   /// Since construction or reset_times(); all zero unless options.profile.
@@ -44,9 +46,10 @@ class CpuOps : public Ops {
   void rms_norm_backward(Tensor x, Tensor w, Tensor rstd, Tensor dy, Tensor dx, bool accumulate, Tensor dw,
                          float beta) override;
   void layer_norm(Tensor x, Tensor w, Tensor b, float eps, Tensor y, Tensor mean, Tensor rstd) override;
-  void layer_norm_backward(Tensor x, Tensor w, Tensor mean, Tensor rstd, Tensor dy, Tensor dx, bool accumulate,
-                           Tensor dw, Tensor db, float beta) override;
-  void rope(Tensor x, Tensor position, Tensor inv_freq, std::int64_t head_dim, float scale, bool inverse) override;
+  void layer_norm_backward(Tensor x, Tensor w, Tensor mean, Tensor rstd, Tensor dy, Tensor dx,
+                           bool accumulate, Tensor dw, Tensor db, float beta) override;
+  void rope(Tensor x, Tensor position, Tensor inv_freq, std::int64_t head_dim, float scale,
+            bool inverse) override;
   void swiglu(Tensor gate, Tensor up, Tensor y) override;
   void swiglu_backward(Tensor gate, Tensor up, Tensor dy, Tensor dgate, Tensor dup) override;
   void activation(Activation f, Tensor x, Tensor y) override;
@@ -57,15 +60,16 @@ class CpuOps : public Ops {
   void fill(Tensor dst, float value) override;
   void embedding(Tensor ids, Tensor table, Tensor y, bool accumulate) override;
   void embedding_backward(Tensor ids, Tensor dy, Tensor dtable, float beta) override;
-  void attention(Tensor q, Tensor k, Tensor v, std::span<const MaskItem> mask, const AttentionShape& shape, Tensor out,
-                 Tensor lse) override;
+  void attention(Tensor q, Tensor k, Tensor v, std::span<const MaskItem> mask, const AttentionShape& shape,
+                 Tensor out, Tensor lse) override;
   void attention_backward(Tensor q, Tensor k, Tensor v, Tensor out, Tensor lse, Tensor dout,
                           std::span<const MaskItem> mask, const AttentionShape& shape, Tensor dq, Tensor dk,
                           Tensor dv) override;
   void cross_entropy(Tensor logits, Tensor targets, Tensor loss, Tensor dlogits, float scale) override;
   void adamw(const AdamWConstants& c, const UpdateScalars& s, Tensor grad, Tensor master, Tensor m, Tensor v,
              Tensor out) override;
-  void sgd(const SgdConstants& c, const UpdateScalars& s, Tensor grad, Tensor master, Tensor m, Tensor out) override;
+  void sgd(const SgdConstants& c, const UpdateScalars& s, Tensor grad, Tensor master, Tensor m,
+           Tensor out) override;
   void sum_squares(Tensor x, Tensor sums) override;
 
  private:

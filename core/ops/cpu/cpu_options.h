@@ -7,9 +7,9 @@
 namespace edgetrain {
 
 struct CpuOptions {
-  int threads = 1;            // size of the OpenMP team of every operator; results do not depend on it
-  bool widen_bf16 = false;    // multiply bf16 by widening to fp32 even where the hardware multiplies it
-  bool profile = false;       // fill CpuOps::times()
+  int threads = 1;          // size of the OpenMP team of every operator; results do not depend on it
+  bool widen_bf16 = false;  // multiply bf16 by widening to fp32 even where the hardware multiplies it
+  bool profile = false;     // fill CpuOps::times()
 };
 
 /// The environment that operators get. Widening is not a choice where the hardware cannot multiply bf16.

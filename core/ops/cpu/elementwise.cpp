@@ -60,17 +60,19 @@ void convert_rows(const Conversion& t, Part rows, Part cols) {
   for (std::int64_t r = rows.begin; r < rows.end; ++r) {
     const From* src = t.src.row<From>(r) + cols.begin;
     To* dst = t.dst.row<To>(r) + cols.begin;
-    for_lanes(static_cast<std::size_t>(cols.size()), [&](std::size_t i, auto part) HWY_ATTR {
-      store(load(src + i, part), dst + i, part);
-    });
+    for_lanes(static_cast<std::size_t>(cols.size()),
+              [&](std::size_t i, auto part) HWY_ATTR { store(load(src + i, part), dst + i, part); });
   }
 }
 template <typename From>
 void convert_rows_from(const Conversion& t, Part rows, Part cols) {
   switch (t.dst.dtype) {
-    case Dtype::f32: return convert_rows<From, float>(t, rows, cols);
-    case Dtype::bf16: return convert_rows<From, Bf16>(t, rows, cols);
-    default: return convert_rows<From, F16>(t, rows, cols);
+    case Dtype::f32:
+      return convert_rows<From, float>(t, rows, cols);
+    case Dtype::bf16:
+      return convert_rows<From, Bf16>(t, rows, cols);
+    default:
+      return convert_rows<From, F16>(t, rows, cols);
   }
 }
 
@@ -92,9 +94,12 @@ void AddRows(const Sum& t, Part rows, Part cols) {
 }
 void ConvertRows(const Conversion& t, Part rows, Part cols) {
   switch (t.src.dtype) {
-    case Dtype::f32: return convert_rows_from<float>(t, rows, cols);
-    case Dtype::bf16: return convert_rows_from<Bf16>(t, rows, cols);
-    default: return convert_rows_from<F16>(t, rows, cols);
+    case Dtype::f32:
+      return convert_rows_from<float>(t, rows, cols);
+    case Dtype::bf16:
+      return convert_rows_from<Bf16>(t, rows, cols);
+    default:
+      return convert_rows_from<F16>(t, rows, cols);
   }
 }
 void BiasColumns(const BiasFold& t, Part cols) {
@@ -117,25 +122,34 @@ HWY_EXPORT(BiasColumns);
 void copy_bytes(const Tensor& src, const Tensor& dst, Part rows, Part cols) {
   const std::int64_t size = size_of(src.dtype);
   for (std::int64_t r = rows.begin; r < rows.end; ++r) {
-    std::memcpy(dst.data + (r * dst.row_stride + cols.begin) * size, src.data + (r * src.row_stride + cols.begin) * size,
+    std::memcpy(dst.data + (r * dst.row_stride + cols.begin) * size,
+                src.data + (r * src.row_stride + cols.begin) * size,
                 static_cast<std::size_t>(cols.size() * size));
   }
 }
 
 template <typename T>
 void fill_rows(const Tensor& dst, Part rows, Part cols, T value) {
-  for (std::int64_t r = rows.begin; r < rows.end; ++r) std::fill_n(dst.row<T>(r) + cols.begin, cols.size(), value);
+  for (std::int64_t r = rows.begin; r < rows.end; ++r)
+    std::fill_n(dst.row<T>(r) + cols.begin, cols.size(), value);
 }
 
 void fill_rows(const Tensor& dst, Part rows, Part cols, float value) {
   switch (dst.dtype) {
-    case Dtype::f32: return fill_rows<float>(dst, rows, cols, value);
-    case Dtype::bf16: return fill_rows<std::uint16_t>(dst, rows, cols, bf16_from_float(value));
-    case Dtype::f16: return fill_rows<std::uint16_t>(dst, rows, cols, f16_from_float(value));
-    case Dtype::f64: return fill_rows<double>(dst, rows, cols, static_cast<double>(value));
-    case Dtype::i32: return fill_rows<std::int32_t>(dst, rows, cols, static_cast<std::int32_t>(value));
-    case Dtype::i64: return fill_rows<std::int64_t>(dst, rows, cols, static_cast<std::int64_t>(value));
-    case Dtype::u8: return fill_rows<std::uint8_t>(dst, rows, cols, static_cast<std::uint8_t>(value));
+    case Dtype::f32:
+      return fill_rows<float>(dst, rows, cols, value);
+    case Dtype::bf16:
+      return fill_rows<std::uint16_t>(dst, rows, cols, bf16_from_float(value));
+    case Dtype::f16:
+      return fill_rows<std::uint16_t>(dst, rows, cols, f16_from_float(value));
+    case Dtype::f64:
+      return fill_rows<double>(dst, rows, cols, static_cast<double>(value));
+    case Dtype::i32:
+      return fill_rows<std::int32_t>(dst, rows, cols, static_cast<std::int32_t>(value));
+    case Dtype::i64:
+      return fill_rows<std::int64_t>(dst, rows, cols, static_cast<std::int64_t>(value));
+    case Dtype::u8:
+      return fill_rows<std::uint8_t>(dst, rows, cols, static_cast<std::uint8_t>(value));
   }
 }
 
@@ -144,14 +158,17 @@ void fill_rows(const Tensor& dst, Part rows, Part cols, float value) {
 void add(const CpuEnv& env, Tensor a, Tensor b, Tensor y) {
   const auto [left, right, out] = flattened<3>({a, b, y});
   const Sum t{left, right, out};
-  for_rectangles(env, t.y.rows, t.y.cols, a.bytes() + b.bytes() + y.bytes(),
-                 [&](Part rows, Part cols) { HWY_DYNAMIC_DISPATCH(AddRows)(t, rows, cols); });
+  for_rectangles(env, t.y.rows, t.y.cols, a.bytes() + b.bytes() + y.bytes(), [&](Part rows, Part cols) {
+    HWY_DYNAMIC_DISPATCH(AddRows)(t, rows, cols);
+  });
 }
 
 void bias_backward(const CpuEnv& env, Tensor dy, Tensor db, float beta) {
   if (beta == 0.0F) std::memset(db.data, 0, static_cast<std::size_t>(db.bytes()));
   const BiasFold t{dy, db};
-  for_parts(env, dy.cols, kColumnGrain, dy.bytes(), [&](Part cols) { HWY_DYNAMIC_DISPATCH(BiasColumns)(t, cols); });
+  for_parts(env, dy.cols, kColumnGrain, dy.bytes(), [&](Part cols) {
+    HWY_DYNAMIC_DISPATCH(BiasColumns)(t, cols);
+  });
 }
 
 void copy(const CpuEnv& env, Tensor src, Tensor dst) {

@@ -11,7 +11,8 @@ namespace edgetrain::cpu {
 void add(const CpuEnv& env, Tensor a, Tensor b, Tensor y);
 /// Folds row by row into db, one thread per column range.
 void bias_backward(const CpuEnv& env, Tensor dy, Tensor db, float beta);
-/// Equal dtypes are copied as bytes; f32, bf16 and f16 are converted through f32, which holds both others exactly.
+/// Equal dtypes are copied as bytes; f32, bf16 and f16 are converted through f32, which holds both others
+/// exactly.
 void copy(const CpuEnv& env, Tensor src, Tensor dst);
 void fill(const CpuEnv& env, Tensor dst, float value);
 

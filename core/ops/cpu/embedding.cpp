@@ -84,7 +84,8 @@ void require_ids_in_range(const Tensor& ids, std::int64_t vocab) {
   for (std::int64_t r = 0; r < ids.rows; ++r) {
     const std::int32_t id = *ids.row<std::int32_t>(r);
     if (id < 0 || id >= vocab) [[unlikely]] {
-      throw Error(ErrorClass::data, fmt::format("token id {} in row {} is outside the vocabulary [0, {})", id, r, vocab));
+      throw Error(ErrorClass::data,
+                  fmt::format("token id {} in row {} is outside the vocabulary [0, {})", id, r, vocab));
     }
   }
 }
@@ -101,8 +102,9 @@ void embedding_backward(const CpuEnv& env, Tensor ids, Tensor dy, Tensor dtable,
   require_ids_in_range(ids, dtable.rows);
   if (beta == 0.0F) fill(env, dtable, 0.0F);
   const Scatter a{ids, dy, dtable};
-  for_parts(env, dy.cols, kColumnGrain, 3 * dy.bytes(),
-            [&](Part cols) { HWY_DYNAMIC_DISPATCH(ScatterColumns)(a, cols); });
+  for_parts(env, dy.cols, kColumnGrain, 3 * dy.bytes(), [&](Part cols) {
+    HWY_DYNAMIC_DISPATCH(ScatterColumns)(a, cols);
+  });
 }
 
 }  // namespace edgetrain::cpu

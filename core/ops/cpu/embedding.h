@@ -1,8 +1,8 @@
 // Embedding of the cpu backend (Ops::embedding, Ops::embedding_backward).
 //
-// Ids come from outside, so all are checked before anything is written. Backward gives each thread a range of columns:
-// the same id may occur in many rows, and its gradient is their sum in row order.
-// Other arguments are those of Ops, already checked. No scratch.
+// Ids come from outside, so all are checked before anything is written. Backward gives each thread a range of
+// columns: the same id may occur in many rows, and its gradient is their sum in row order. Other arguments
+// are those of Ops, already checked. No scratch.
 #pragma once
 
 #include "core/ops/cpu/env.h"

@@ -14,37 +14,56 @@ HWY_BEFORE_NAMESPACE();
 namespace edgetrain::cpu {
 namespace HWY_NAMESPACE {
 
-// Transposes work in 128-bit blocks on every target: four loads, unpacks, four stores. Wider shuffles were not faster,
-// since stores to a cache line per row are the limit.
+// A row of the source as 32-bit elements: as they are, bf16 widened, or pairs of bf16 (which need not lie on 4 bytes).
+struct Pair {
+  std::uint16_t first, second;
+};
+HWY_INLINE std::uint32_t load1(const std::uint32_t* p) { return *p; }
+HWY_INLINE std::uint32_t load1(const std::uint16_t* p) { return static_cast<std::uint32_t>(*p) << 16; }
+HWY_INLINE std::uint32_t load1(const Pair* p) {
+  return static_cast<std::uint32_t>(p->first) | (static_cast<std::uint32_t>(p->second) << 16);
+}
+
+// Transposes of small blocks: dst[j * dst_ld + i] = row(i)[j].
+#if HWY_TARGET == HWY_SCALAR
+
+template <typename Row>
+HWY_INLINE void transpose_4x4(const Row& row, std::uint32_t* dst, std::int64_t dst_ld) {
+  for (int i = 0; i < 4; ++i) {
+    for (int j = 0; j < 4; ++j) dst[j * dst_ld + i] = load1(row(i) + j);
+  }
+}
+HWY_INLINE void transpose_8x8(const std::uint16_t* src, std::int64_t src_ld, std::uint16_t* dst, std::int64_t dst_ld) {
+  for (int i = 0; i < 8; ++i) {
+    for (int j = 0; j < 8; ++j) dst[j * dst_ld + i] = src[i * src_ld + j];
+  }
+}
+HWY_INLINE void zip8(const std::uint16_t* row0, const std::uint16_t* row1, std::uint16_t* dst) {
+  for (int i = 0; i < 8; ++i) {
+    dst[2 * i] = row0[i];
+    dst[2 * i + 1] = row1[i];
+  }
+}
+
+#else
+
+// 128-bit blocks on every target: wider shuffles gain nothing, since the stores, one per row of dst, are the limit.
 using U32x4 = hn::CappedTag<std::uint32_t, 4>;
 using U64x2 = hn::CappedTag<std::uint64_t, 2>;
 using U16x8 = hn::CappedTag<std::uint16_t, 8>;
 using U16x4 = hn::CappedTag<std::uint16_t, 4>;
 
-// Four elements as 32 bits: as they are, or bf16 widened.
 HWY_INLINE hn::Vec<U32x4> load4(const std::uint32_t* p) { return hn::LoadU(U32x4(), p); }
 HWY_INLINE hn::Vec<U32x4> load4(const std::uint16_t* p) {
   return hn::ShiftLeft<16>(hn::PromoteTo(U32x4(), hn::LoadU(U16x4(), p)));
 }
-HWY_INLINE std::uint32_t load1(const std::uint32_t* p) { return *p; }
-HWY_INLINE std::uint32_t load1(const std::uint16_t* p) { return static_cast<std::uint32_t>(*p) << 16; }
-// Pairs of bf16 need not lie on 4 bytes.
-struct Pair {
-  std::uint16_t first, second;
-};
-HWY_INLINE hn::Vec<U32x4> load4(const Pair* p) {
-  return hn::BitCast(U32x4(), hn::LoadU(U16x8(), &p->first));
-}
-HWY_INLINE std::uint32_t load1(const Pair* p) {
-  return static_cast<std::uint32_t>(p->first) | (static_cast<std::uint32_t>(p->second) << 16);
-}
+HWY_INLINE hn::Vec<U32x4> load4(const Pair* p) { return hn::BitCast(U32x4(), hn::LoadU(U16x8(), &p->first)); }
 
-// dst[j * dst_ld + i] = src[i * src_ld + j] for a 4 x 4 block.
-template <typename T>
-HWY_INLINE void transpose_4x4(const T* src, std::int64_t src_ld, std::uint32_t* dst, std::int64_t dst_ld) {
+template <typename Row>
+HWY_INLINE void transpose_4x4(const Row& row, std::uint32_t* dst, std::int64_t dst_ld) {
   const U32x4 d;
   const U64x2 d64;
-  const auto r0 = load4(src), r1 = load4(src + src_ld), r2 = load4(src + 2 * src_ld), r3 = load4(src + 3 * src_ld);
+  const auto r0 = load4(row(0)), r1 = load4(row(1)), r2 = load4(row(2)), r3 = load4(row(3));
   const auto a = hn::BitCast(d64, hn::InterleaveLower(d, r0, r1)), b = hn::BitCast(d64, hn::InterleaveLower(d, r2, r3));
   const auto e = hn::BitCast(d64, hn::InterleaveUpper(d, r0, r1)), f = hn::BitCast(d64, hn::InterleaveUpper(d, r2, r3));
   hn::StoreU(hn::BitCast(d, hn::InterleaveLower(d64, a, b)), d, dst);
@@ -53,25 +72,6 @@ HWY_INLINE void transpose_4x4(const T* src, std::int64_t src_ld, std::uint32_t* 
   hn::StoreU(hn::BitCast(d, hn::InterleaveUpper(d64, e, f)), d, dst + 3 * dst_ld);
 }
 
-// dst (cols, rows) = src (rows, cols)^T. Sixteen source rows at a time fill whole cache lines of dst.
-template <typename T>
-void transpose32(const T* src, std::int64_t src_ld, std::int64_t rows, std::int64_t cols, std::uint32_t* dst,
-                 std::int64_t dst_ld) {
-  const std::int64_t whole_rows = rows / 4 * 4, whole_cols = cols / 4 * 4;
-  for (std::int64_t r0 = 0; r0 < whole_rows; r0 += 16) {
-    const std::int64_t r1 = std::min(whole_rows, r0 + 16);
-    for (std::int64_t c = 0; c < whole_cols; c += 4) {
-      for (std::int64_t r = r0; r < r1; r += 4) {
-        transpose_4x4(src + r * src_ld + c, src_ld, dst + c * dst_ld + r, dst_ld);
-      }
-    }
-  }
-  for (std::int64_t r = 0; r < rows; ++r) {
-    for (std::int64_t c = r < whole_rows ? whole_cols : 0; c < cols; ++c) dst[c * dst_ld + r] = load1(src + r * src_ld + c);
-  }
-}
-
-// dst[j * dst_ld + i] = src[i * src_ld + j] for an 8 x 8 block of 16-bit elements.
 HWY_INLINE void transpose_8x8(const std::uint16_t* src, std::int64_t src_ld, std::uint16_t* dst, std::int64_t dst_ld) {
   const U16x8 d;
   const U32x4 d32;
@@ -90,6 +90,33 @@ HWY_INLINE void transpose_8x8(const std::uint16_t* src, std::int64_t src_ld, std
   put(2, hn::InterleaveUpper(d32, l01, l23), hn::InterleaveUpper(d32, l45, l67));
   put(4, hn::InterleaveLower(d32, u01, u23), hn::InterleaveLower(d32, u45, u67));
   put(6, hn::InterleaveUpper(d32, u01, u23), hn::InterleaveUpper(d32, u45, u67));
+}
+
+HWY_INLINE void zip8(const std::uint16_t* row0, const std::uint16_t* row1, std::uint16_t* dst) {
+  const U16x8 d;
+  const auto a = hn::LoadU(d, row0), b = hn::LoadU(d, row1);
+  hn::StoreU(hn::InterleaveLower(d, a, b), d, dst);
+  hn::StoreU(hn::InterleaveUpper(d, a, b), d, dst + 8);
+}
+
+#endif
+
+// dst (cols, rows) = src (rows, cols)^T, row(r) the address of a source row. Sixteen source rows at a time fill whole
+// cache lines of dst.
+template <typename Row>
+void transpose32(const Row& row, std::int64_t rows, std::int64_t cols, std::uint32_t* dst, std::int64_t dst_ld) {
+  const std::int64_t whole_rows = rows / 4 * 4, whole_cols = cols / 4 * 4;
+  for (std::int64_t r0 = 0; r0 < whole_rows; r0 += 16) {
+    const std::int64_t r1 = std::min(whole_rows, r0 + 16);
+    for (std::int64_t c = 0; c < whole_cols; c += 4) {
+      for (std::int64_t r = r0; r < r1; r += 4) {
+        transpose_4x4([&](int i) { return row(r + i) + c; }, dst + c * dst_ld + r, dst_ld);
+      }
+    }
+  }
+  for (std::int64_t r = 0; r < rows; ++r) {
+    for (std::int64_t c = r < whole_rows ? whole_cols : 0; c < cols; ++c) dst[c * dst_ld + r] = load1(row(r) + c);
+  }
 }
 
 void transpose16(const std::uint16_t* src, std::int64_t src_ld, std::int64_t rows, std::int64_t cols,
@@ -128,19 +155,13 @@ void narrow_row(const float* src, std::int64_t n, std::uint16_t* dst) {
             [&](std::size_t i, auto part) { store(load(src + i, part), to + i, part); });
 }
 
-// dst[2 n], dst[2 n + 1] = row0[n], row1[n]; row1 null: zeros.
+// dst[2 n], dst[2 n + 1] = row0[n], row1[n].
 void zip_rows(const std::uint16_t* row0, const std::uint16_t* row1, std::int64_t n, std::uint16_t* dst) {
-  const U16x8 d;
   std::int64_t i = 0;
-  for (; i + 8 <= n; i += 8) {
-    const auto a = hn::LoadU(d, row0 + i);
-    const auto b = row1 == nullptr ? hn::Zero(d) : hn::LoadU(d, row1 + i);
-    hn::StoreU(hn::InterleaveLower(d, a, b), d, dst + 2 * i);
-    hn::StoreU(hn::InterleaveUpper(d, a, b), d, dst + 2 * i + 8);
-  }
+  for (; i + 8 <= n; i += 8) zip8(row0 + i, row1 + i, dst + 2 * i);
   for (; i < n; ++i) {
     dst[2 * i] = row0[i];
-    dst[2 * i + 1] = row1 == nullptr ? std::uint16_t{0} : row1[i];
+    dst[2 * i + 1] = row1[i];
   }
 }
 
@@ -148,7 +169,7 @@ template <typename T>
 void rows_to_32(const T* src, std::int64_t ld, bool transposed, std::int64_t rows, std::int64_t cols,
                 std::uint32_t* dst, std::int64_t dst_ld) {
   if (transposed) {
-    transpose32(src, ld, cols, rows, dst, dst_ld);
+    transpose32([&](std::int64_t r) { return src + r * ld; }, cols, rows, dst, dst_ld);
     return;
   }
   for (std::int64_t r = 0; r < rows; ++r) {
@@ -185,48 +206,23 @@ void rows_kernel(const PackSource& src, std::int64_t rows, std::int64_t cols, vo
   }
 }
 
-// Stored (cols, rows): two neighbours along k are neighbours in memory, so pairs move like one 32-bit element. The
-// stride may be odd, so rows are transposed in blocks whose addresses are computed in 16-bit units.
-void pairs_transposed(const std::uint16_t* src, std::int64_t ld, std::int64_t rows, std::int64_t cols,
-                      std::uint32_t* dst) {
-  const std::int64_t pairs = rows / 2;
-  const U32x4 d;
-  const U64x2 d64;
-  const auto at = [&](std::int64_t c, std::int64_t p) { return reinterpret_cast<const Pair*>(src + c * ld + 2 * p); };
-  const std::int64_t whole_cols = cols / 4 * 4, whole_pairs = pairs / 4 * 4;
-  for (std::int64_t c0 = 0; c0 < whole_cols; c0 += 16) {
-    const std::int64_t c1 = std::min(whole_cols, c0 + 16);
-    for (std::int64_t p = 0; p < whole_pairs; p += 4) {
-      for (std::int64_t c = c0; c < c1; c += 4) {
-        const auto r0 = load4(at(c, p)), r1 = load4(at(c + 1, p)), r2 = load4(at(c + 2, p)), r3 = load4(at(c + 3, p));
-        const auto a = hn::BitCast(d64, hn::InterleaveLower(d, r0, r1));
-        const auto b = hn::BitCast(d64, hn::InterleaveLower(d, r2, r3));
-        const auto e = hn::BitCast(d64, hn::InterleaveUpper(d, r0, r1));
-        const auto f = hn::BitCast(d64, hn::InterleaveUpper(d, r2, r3));
-        std::uint32_t* to = dst + p * kPackColumns + c;
-        hn::StoreU(hn::BitCast(d, hn::InterleaveLower(d64, a, b)), d, to);
-        hn::StoreU(hn::BitCast(d, hn::InterleaveUpper(d64, a, b)), d, to + kPackColumns);
-        hn::StoreU(hn::BitCast(d, hn::InterleaveLower(d64, e, f)), d, to + 2 * kPackColumns);
-        hn::StoreU(hn::BitCast(d, hn::InterleaveUpper(d64, e, f)), d, to + 3 * kPackColumns);
-      }
-    }
-  }
-  for (std::int64_t c = 0; c < cols; ++c) {
-    for (std::int64_t p = c < whole_cols ? whole_pairs : 0; p < pairs; ++p) dst[p * kPackColumns + c] = load1(at(c, p));
-    if (rows % 2 != 0) dst[pairs * kPackColumns + c] = src[c * ld + rows - 1];  // high half: row `rows` is zero
-  }
-}
-
+// The caller has zeroed the padding, which an odd last row shares.
 void pairs_kernel(const PackSource& src, std::int64_t rows, std::int64_t cols, void* dst) {
   const auto* from = static_cast<const std::uint16_t*>(src.data);
-  if (src.transposed) {
-    pairs_transposed(from, src.ld, rows, cols, static_cast<std::uint32_t*>(dst));
-    return;
-  }
   auto* to = static_cast<std::uint16_t*>(dst);
-  for (std::int64_t k = 0; k < rows; k += 2) {
-    const std::uint16_t* next = k + 1 < rows ? from + (k + 1) * src.ld : nullptr;
-    zip_rows(from + k * src.ld, next, cols, to + k * kPackColumns);
+  const std::int64_t pairs = rows / 2;
+  if (src.transposed) {  // two neighbours along k are neighbours in memory: a pair moves like one 32-bit element
+    const auto row = [&](std::int64_t c) { return reinterpret_cast<const Pair*>(from + c * src.ld); };
+    transpose32(row, cols, pairs, static_cast<std::uint32_t*>(dst), kPackColumns);
+  } else {
+    for (std::int64_t p = 0; p < pairs; ++p) {
+      zip_rows(from + 2 * p * src.ld, from + (2 * p + 1) * src.ld, cols, to + 2 * p * kPackColumns);
+    }
+  }
+  if (rows % 2 != 0) {
+    const std::int64_t step = src.transposed ? src.ld : 1;
+    const auto* last = from + (rows - 1) * (src.transposed ? 1 : src.ld);
+    for (std::int64_t c = 0; c < cols; ++c) to[2 * (pairs * kPackColumns + c)] = last[c * step];
   }
 }
 

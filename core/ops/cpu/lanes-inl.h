@@ -1,8 +1,9 @@
-// Vectors of f32 over f32, bf16 and f16 storage, for every Highway target: loads, stores, loops with a tail, row sums.
+// Vectors of f32 over f32, bf16 and f16 storage, for every Highway target: loads, stores, loops with a tail,
+// row sums.
 //
-// Why own conversions: Highway 1.0.3 truncates to bf16, and the hardware's f16 load makes signalling NaNs quiet. These
-// give the bits of core/tensor/bf16.h on every target, for every input.
-// Why a stack buffer for tails and not masked loads: before AVX2 a masked load of 1.0.3 reads past the end.
+// Why own conversions: Highway 1.0.3 truncates to bf16, and the hardware's f16 load makes signalling NaNs
+// quiet. These give the bits of core/tensor/bf16.h on every target, for every input. Why a stack buffer for
+// tails and not masked loads: before AVX2 a masked load of 1.0.3 reads past the end.
 //
 // Per-target header: included once per target by foreach_target.h, hence the toggled guard.
 #if defined(EDGETRAIN_CORE_OPS_CPU_LANES_INL_H_) == defined(HWY_TARGET_TOGGLE)
@@ -35,7 +36,9 @@ HWY_INLINE V set(float value) { return hn::Set(D(), value); }
 
 // ---- conversions ----
 
-HWY_INLINE V widen(VHalf half, Bf16) { return hn::BitCast(D(), hn::ShiftLeft<16>(hn::PromoteTo(DU(), half))); }
+HWY_INLINE V widen(VHalf half, Bf16) {
+  return hn::BitCast(D(), hn::ShiftLeft<16>(hn::PromoteTo(DU(), half)));
+}
 
 HWY_INLINE VHalf narrow(V value, Bf16) {
   const DU du;
@@ -57,7 +60,8 @@ HWY_INLINE V widen(VHalf half, F16) {
   const auto shifted = hn::ShiftLeft<13>(magnitude);
   const auto normal = hn::Add(shifted, hn::Set(du, 112U << 23));
   const auto special = hn::Add(shifted, hn::Set(du, 224U << 23));  // infinity, NaN: exponent 31 becomes 255
-  const auto subnormal = hn::BitCast(du, hn::Mul(hn::ConvertTo(D(), hn::BitCast(di, magnitude)), set(0x1p-24F)));
+  const auto subnormal =
+      hn::BitCast(du, hn::Mul(hn::ConvertTo(D(), hn::BitCast(di, magnitude)), set(0x1p-24F)));
   const auto is_special = hn::RebindMask(du, hn::Gt(hn::BitCast(di, magnitude), hn::Set(di, 0x7bff)));
   const auto is_subnormal = hn::RebindMask(du, hn::Lt(hn::BitCast(di, magnitude), hn::Set(di, 0x400)));
   const auto result = hn::IfThenElse(is_special, special, hn::IfThenElse(is_subnormal, subnormal, normal));
@@ -73,9 +77,11 @@ HWY_INLINE VHalf narrow(V value, F16) {
   const auto rebased = hn::Sub(magnitude, hn::Set(du, 0x38000000U));
   const auto odd = hn::And(hn::ShiftRight<13>(rebased), hn::Set(du, 1U));
   const auto normal = hn::ShiftRight<13>(hn::Add(rebased, hn::Add(odd, hn::Set(du, 0xfffU))));
-  // Adding 1/2 leaves the float's last bit at 2^-24, the quantum of binary16 subnormals: the sum rounds, once, to even.
+  // Adding 1/2 leaves the float's last bit at 2^-24, the quantum of binary16 subnormals: the sum rounds,
+  // once, to even.
   const auto half = set(0.5F);
-  const auto subnormal = hn::Sub(hn::BitCast(du, hn::Add(hn::BitCast(D(), magnitude), half)), hn::BitCast(du, half));
+  const auto subnormal =
+      hn::Sub(hn::BitCast(du, hn::Add(hn::BitCast(D(), magnitude), half)), hn::BitCast(du, half));
   const auto nan = hn::Or(hn::And(hn::ShiftRight<13>(magnitude), hn::Set(du, 0x1ffU)), hn::Set(du, 0x7e00U));
   const auto signed_magnitude = hn::BitCast(di, magnitude);
   const auto is_subnormal = hn::RebindMask(du, hn::Lt(signed_magnitude, hn::Set(di, 0x38800000)));
@@ -134,8 +140,9 @@ HWY_INLINE void for_lanes(std::size_t n, const Body& body) {
   if (i < n) body(i, Tail{n - i});
 }
 
-/// Sum over i < n, in four interleaved chains (a single one waits for its own additions). term(sum, i, part) returns
-/// `sum` plus its terms, which must be zero past the end of a Tail. The order depends on n and the target alone.
+/// Sum over i < n, in four interleaved chains (a single one waits for its own additions). term(sum, i, part)
+/// returns `sum` plus its terms, which must be zero past the end of a Tail. The order depends on n and the
+/// target alone.
 template <typename Term>
 HWY_INLINE float sum_lanes(std::size_t n, const Term& term) {
   const D d;

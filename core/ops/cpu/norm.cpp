@@ -59,7 +59,8 @@ void rms_forward(const T* x, const T* w, T* y, float* rstd, float eps, std::size
 
 // g = rstd * (dy w - xhat mean(dy w xhat)), xhat = x rstd.
 template <typename T>
-void rms_input_grad(const T* x, const T* w, float rstd, const T* dy, T* dx, bool accumulate, std::size_t width) {
+void rms_input_grad(const T* x, const T* w, float rstd, const T* dy, T* dx, bool accumulate,
+                    std::size_t width) {
   const float dot = sum_lanes(width, [&](V sum, std::size_t i, auto part) HWY_ATTR {
     return hn::MulAdd(hn::Mul(load(dy + i, part), load(w + i, part)), load(x + i, part), sum);
   });
@@ -87,8 +88,8 @@ void rms_forward_rows(const RmsForward& a, Part rows) {
   const std::int64_t width = a.w.cols;
   for (std::int64_t r = rows.begin; r < rows.end; ++r) {
     for (std::int64_t g = 0; g < a.rstd.cols; ++g) {
-      rms_forward(a.x.row<T>(r) + g * width, a.w.as<T>(), a.y.row<T>(r) + g * width, a.rstd.row<float>(r) + g, a.eps,
-                  static_cast<std::size_t>(width));
+      rms_forward(a.x.row<T>(r) + g * width, a.w.as<T>(), a.y.row<T>(r) + g * width, a.rstd.row<float>(r) + g,
+                  a.eps, static_cast<std::size_t>(width));
     }
   }
 }
@@ -119,7 +120,8 @@ void rms_weight_grad_columns(const RmsBackward& a, Part rows, Part cols) {
 // ---- LayerNorm ----
 
 template <typename T>
-void layer_forward(const T* x, const T* w, const T* b, T* y, float* mean, float* rstd, float eps, std::size_t width) {
+void layer_forward(const T* x, const T* w, const T* b, T* y, float* mean, float* rstd, float eps,
+                   std::size_t width) {
   const float total = sum_lanes(
       width, [&](V sum, std::size_t i, auto part) HWY_ATTR { return hn::Add(sum, load(x + i, part)); });
   *mean = total / static_cast<float>(width);
@@ -160,7 +162,8 @@ void layer_input_grad(const T* x, const T* w, float mean, float rstd, const T* d
 }
 
 template <typename T>
-void fold_layer_weight(const T* x, float mean, float rstd, const T* dy, float* dw, float* db, std::size_t width) {
+void fold_layer_weight(const T* x, float mean, float rstd, const T* dy, float* dw, float* db,
+                       std::size_t width) {
   const V centre = set(mean), factor = set(rstd);
   for_lanes(width, [&](std::size_t i, auto part) HWY_ATTR {
     const V xhat = hn::Mul(hn::Sub(load(x + i, part), centre), factor);
@@ -173,8 +176,8 @@ void fold_layer_weight(const T* x, float mean, float rstd, const T* dy, float* d
 template <typename T>
 void layer_forward_rows(const LayerForward& a, Part rows) {
   for (std::int64_t r = rows.begin; r < rows.end; ++r) {
-    layer_forward(a.x.row<T>(r), a.w.as<T>(), a.b.as<T>(), a.y.row<T>(r), a.mean.row<float>(r), a.rstd.row<float>(r),
-                  a.eps, static_cast<std::size_t>(a.x.cols));
+    layer_forward(a.x.row<T>(r), a.w.as<T>(), a.b.as<T>(), a.y.row<T>(r), a.mean.row<float>(r),
+                  a.rstd.row<float>(r), a.eps, static_cast<std::size_t>(a.x.cols));
   }
 }
 
@@ -190,8 +193,8 @@ template <typename T>
 void layer_weight_grad_columns(const LayerBackward& a, Part rows, Part cols) {
   for (std::int64_t r = rows.begin; r < rows.end; ++r) {
     fold_layer_weight(a.x.row<T>(r) + cols.begin, *a.mean.row<float>(r), *a.rstd.row<float>(r),
-                      a.dy.row<T>(r) + cols.begin, a.dw.as<float>() + cols.begin, a.db.as<float>() + cols.begin,
-                      static_cast<std::size_t>(cols.size()));
+                      a.dy.row<T>(r) + cols.begin, a.dw.as<float>() + cols.begin,
+                      a.db.as<float>() + cols.begin, static_cast<std::size_t>(cols.size()));
   }
 }
 
@@ -242,34 +245,42 @@ void start_accumulator(const Tensor& dw, float beta) {
 
 void rms_norm(const CpuEnv& env, Tensor x, Tensor w, float eps, Tensor y, Tensor rstd) {
   const RmsForward a{x, w, y, rstd, eps};
-  for_parts(env, x.rows, 1, x.bytes() + y.bytes(), [&](Part rows) { HWY_DYNAMIC_DISPATCH(RmsForwardRows)(a, rows); });
+  for_parts(env, x.rows, 1, x.bytes() + y.bytes(), [&](Part rows) {
+    HWY_DYNAMIC_DISPATCH(RmsForwardRows)(a, rows);
+  });
 }
 
-void rms_norm_backward(const CpuEnv& env, Tensor x, Tensor w, Tensor rstd, Tensor dy, Tensor dx, bool accumulate,
-                       Tensor dw, float beta) {
+void rms_norm_backward(const CpuEnv& env, Tensor x, Tensor w, Tensor rstd, Tensor dy, Tensor dx,
+                       bool accumulate, Tensor dw, float beta) {
   start_accumulator(dw, beta);
   const RmsBackward a{x, w, rstd, dy, dx, dw, accumulate};
   fold_columns_then_rows(
       env, x.rows, w.cols, x.bytes() + dy.bytes() + dx.bytes(),
-      [&](Part rows, Part cols) { HWY_DYNAMIC_DISPATCH(RmsWeightGradColumns)(a, rows, cols); },
-      [&](Part rows) { HWY_DYNAMIC_DISPATCH(RmsInputGradRows)(a, rows); });
+      [&](Part rows, Part cols) { HWY_DYNAMIC_DISPATCH(RmsWeightGradColumns)
+                                  (a, rows, cols); },
+      [&](Part rows) { HWY_DYNAMIC_DISPATCH(RmsInputGradRows)
+                       (a, rows); });
 }
 
-void layer_norm(const CpuEnv& env, Tensor x, Tensor w, Tensor b, float eps, Tensor y, Tensor mean, Tensor rstd) {
+void layer_norm(const CpuEnv& env, Tensor x, Tensor w, Tensor b, float eps, Tensor y, Tensor mean,
+                Tensor rstd) {
   const LayerForward a{x, w, b, y, mean, rstd, eps};
-  for_parts(env, x.rows, 1, x.bytes() + y.bytes(),
-            [&](Part rows) { HWY_DYNAMIC_DISPATCH(LayerForwardRows)(a, rows); });
+  for_parts(env, x.rows, 1, x.bytes() + y.bytes(), [&](Part rows) {
+    HWY_DYNAMIC_DISPATCH(LayerForwardRows)(a, rows);
+  });
 }
 
-void layer_norm_backward(const CpuEnv& env, Tensor x, Tensor w, Tensor mean, Tensor rstd, Tensor dy, Tensor dx,
-                         bool accumulate, Tensor dw, Tensor db, float beta) {
+void layer_norm_backward(const CpuEnv& env, Tensor x, Tensor w, Tensor mean, Tensor rstd, Tensor dy,
+                         Tensor dx, bool accumulate, Tensor dw, Tensor db, float beta) {
   start_accumulator(dw, beta);
   start_accumulator(db, beta);
   const LayerBackward a{x, w, mean, rstd, dy, dx, dw, db, accumulate};
   fold_columns_then_rows(
       env, x.rows, x.cols, x.bytes() + dy.bytes() + dx.bytes(),
-      [&](Part rows, Part cols) { HWY_DYNAMIC_DISPATCH(LayerWeightGradColumns)(a, rows, cols); },
-      [&](Part rows) { HWY_DYNAMIC_DISPATCH(LayerInputGradRows)(a, rows); });
+      [&](Part rows, Part cols) { HWY_DYNAMIC_DISPATCH(LayerWeightGradColumns)
+                                  (a, rows, cols); },
+      [&](Part rows) { HWY_DYNAMIC_DISPATCH(LayerInputGradRows)
+                       (a, rows); });
 }
 
 }  // namespace edgetrain::cpu

@@ -1,9 +1,9 @@
 // Cutting loops over OpenMP threads so that no bit depends on how many there are.
 //
-// Why: every light operator is elementwise, or a sum along a row, or a sum over rows for one column. So rows or columns
-// are cut into contiguous parts and one thread does the whole sum of each of its outputs; partial sums per thread were
-// rejected, since their number would change the bits.
-// A body must not throw: an exception may not leave an OpenMP region. Operators check everything before.
+// Why: every light operator is elementwise, or a sum along a row, or a sum over rows for one column. So rows
+// or columns are cut into contiguous parts and one thread does the whole sum of each of its outputs; partial
+// sums per thread were rejected, since their number would change the bits. A body must not throw: an
+// exception may not leave an OpenMP region. Operators check everything before.
 #pragma once
 
 #include <omp.h>
@@ -26,7 +26,9 @@ inline constexpr std::int64_t kSerialBytes = std::int64_t{32} * 1024;
 /// Columns are cut at multiples of one cache line of f32, so that two threads rarely write the same line.
 inline constexpr std::int64_t kColumnGrain = 16;
 
-[[nodiscard]] inline int team_size(const CpuEnv& env, std::int64_t bytes) { return bytes < kSerialBytes ? 1 : env.threads; }
+[[nodiscard]] inline int team_size(const CpuEnv& env, std::int64_t bytes) {
+  return bytes < kSerialBytes ? 1 : env.threads;
+}
 
 /// Part `index` of `count` nearly equal parts of [0, n), cut at multiples of `grain`; may be empty.
 [[nodiscard]] inline Part part_of(std::int64_t n, std::int64_t grain, int index, int count) {
@@ -49,12 +51,13 @@ void for_parts(const CpuEnv& env, std::int64_t n, std::int64_t grain, std::int64
   }
 }
 
-/// Two passes over the same rows: columns(row part, column part) folds rows into per-column sums, in row order, and then
-/// rows(row part) may overwrite what the first has read. One thread alternates between them in blocks that stay
-/// in its cache; a team makes each pass whole, with a barrier between them. Both give the same bits.
+/// Two passes over the same rows: columns(row part, column part) folds rows into per-column sums, in row
+/// order, and then rows(row part) may overwrite what the first has read. One thread alternates between them
+/// in blocks that stay in its cache; a team makes each pass whole, with a barrier between them. Both give the
+/// same bits.
 template <typename Columns, typename Rows>
-void fold_columns_then_rows(const CpuEnv& env, std::int64_t num_rows, std::int64_t num_cols, std::int64_t bytes,
-                            Columns&& columns, Rows&& rows) {
+void fold_columns_then_rows(const CpuEnv& env, std::int64_t num_rows, std::int64_t num_cols,
+                            std::int64_t bytes, Columns&& columns, Rows&& rows) {
   constexpr std::int64_t kRowsPerBlock = 16;
   const int team = team_size(env, bytes);
   if (team == 1) {

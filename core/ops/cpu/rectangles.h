@@ -22,7 +22,8 @@ template <std::size_t N>
 
 /// body(row part, column part) over rectangles that cover (rows, cols): whole rows, or parts of a single row.
 template <typename Body>
-void for_rectangles(const CpuEnv& env, std::int64_t rows, std::int64_t cols, std::int64_t bytes, Body&& body) {
+void for_rectangles(const CpuEnv& env, std::int64_t rows, std::int64_t cols, std::int64_t bytes,
+                    Body&& body) {
   constexpr std::int64_t kElementGrain = 1024;
   if (rows == 1) {
     for_parts(env, cols, kElementGrain, bytes, [&](Part part) { body(Part{0, 1}, part); });

@@ -61,8 +61,8 @@ HWY_INLINE V64 cosine_series(V64 r2) {
   return hn::Add(hn::Mul(p, r2), set64(1.0));
 }
 
-// x = k pi + r with |r| <= pi/2; sin x = (-1)^k sin r, cos x = (-1)^k cos r. Pi in two pieces (Cody & Waite 1980): the
-// product of k and the 33 bits of the first is exact for |k| < 2^20.
+// x = k pi + r with |r| <= pi/2; sin x = (-1)^k sin r, cos x = (-1)^k cos r. Pi in two pieces (Cody & Waite
+// 1980): the product of k and the 33 bits of the first is exact for |k| < 2^20.
 HWY_INLINE void sine_cosine(V64 x, V64* sine, V64* cosine) {
   const V64 k = hn::Round(hn::Mul(x, set64(0.3183098861837907)));
   V64 r = hn::Sub(x, hn::Mul(k, set64(3.14159265160560607910)));
@@ -80,8 +80,8 @@ struct Rotation {
 };
 
 // `pairs` <= kPairsPerBlock; arrays are filled up to a whole vector.
-void fill_rotation(const float* inv_freq, std::int64_t pairs, std::int32_t position, float scale, bool inverse,
-                   Rotation* rotation) {
+void fill_rotation(const float* inv_freq, std::int64_t pairs, std::int32_t position, float scale,
+                   bool inverse, Rotation* rotation) {
   const DNarrow narrow_tag;
   const auto lanes = static_cast<std::int64_t>(hn::Lanes(D64()));
   HWY_ALIGN float freq[kPairsPerBlock] = {};
@@ -114,7 +114,8 @@ void rope_rows(const Rope& a, Part rows) {
   for (std::int64_t r = rows.begin; r < rows.end; ++r) {
     for (std::int64_t i = 0; i < half; i += kPairsPerBlock) {
       const std::int64_t pairs = std::min(kPairsPerBlock, half - i);
-      fill_rotation(a.inv_freq.as<float>() + i, pairs, *a.position.row<std::int32_t>(r), a.scale, a.inverse, &rotation);
+      fill_rotation(a.inv_freq.as<float>() + i, pairs, *a.position.row<std::int32_t>(r), a.scale, a.inverse,
+                    &rotation);
       for (std::int64_t head = 0; head < a.x.cols; head += a.head_dim) {
         T* low = a.x.row<T>(r) + head + i;
         rotate(low, low + half, rotation, pairs);

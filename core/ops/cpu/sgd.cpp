@@ -28,7 +28,8 @@ namespace edgetrain::cpu {
 namespace HWY_NAMESPACE {
 namespace {
 
-/// The operations of sgd_scalar in its order, without MulAdd. `Out` is void where no 16-bit weight is written.
+/// The operations of sgd_scalar in its order, without MulAdd. `Out` is void where no 16-bit weight is
+/// written.
 template <typename Grad, typename Out>
 void update(const Sgd& a, Part part) {
   const V grad_scale = set(a.s.grad_scale), decay = set(a.c.weight_decay), momentum = set(a.c.momentum);
@@ -74,11 +75,12 @@ namespace {
 HWY_EXPORT(SgdPart);
 }  // namespace
 
-void sgd(const CpuEnv& env, const SgdConstants& c, const UpdateScalars& s, Tensor grad, Tensor master, Tensor m,
-         Tensor out) {
+void sgd(const CpuEnv& env, const SgdConstants& c, const UpdateScalars& s, Tensor grad, Tensor master,
+         Tensor m, Tensor out) {
   const Sgd a{c, s, grad, master, m, out};
   for_parts(env, master.cols, kSquareGrain, grad.bytes() + 2 * master.bytes() + 2 * m.bytes() + out.bytes(),
-            [&](Part part) { HWY_DYNAMIC_DISPATCH(SgdPart)(a, part); });
+            [&](Part part) { HWY_DYNAMIC_DISPATCH(SgdPart)
+                             (a, part); });
 }
 
 }  // namespace edgetrain::cpu

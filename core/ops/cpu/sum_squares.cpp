@@ -79,7 +79,9 @@ HWY_EXPORT(GrainSums);
 }  // namespace
 
 void sum_squares(const CpuEnv& env, Tensor x, Tensor sums) {
-  for_parts(env, sums.cols, 1, x.bytes(), [&](Part grains) { HWY_DYNAMIC_DISPATCH(GrainSums)(x, sums, grains); });
+  for_parts(env, sums.cols, 1, x.bytes(), [&](Part grains) {
+    HWY_DYNAMIC_DISPATCH(GrainSums)(x, sums, grains);
+  });
 }
 
 }  // namespace edgetrain::cpu

@@ -1,8 +1,8 @@
 // The update rules, one element at a time: what the SIMD kernels of adamw.cpp and sgd.cpp are bit-equal to.
 //
 // Every operation is rounded on its own, in this order, and nothing is fused (the project compiles with
-// -ffp-contract=off). So an element gets the same bits on any rank, thread, instruction set and place in its range.
-// With eps and bias as given, division is not replaced by multiplication with a reciprocal.
+// -ffp-contract=off). So an element gets the same bits on any rank, thread, instruction set and place in its
+// range. With eps and bias as given, division is not replaced by multiplication with a reciprocal.
 #pragma once
 
 #include <cmath>
@@ -12,7 +12,8 @@
 namespace edgetrain::cpu {
 
 /// Loshchilov & Hutter 2019, "Decoupled Weight Decay Regularization", algorithm 2, with the schedule in s.lr.
-inline void adamw_scalar(const AdamWConstants& c, const UpdateScalars& s, float grad, float& master, float& m, float& v) {
+inline void adamw_scalar(const AdamWConstants& c, const UpdateScalars& s, float grad, float& master, float& m,
+                         float& v) {
   const float g = grad * s.grad_scale;
   m = c.beta1 * m + (1.0F - c.beta1) * g;
   v = c.beta2 * v + (1.0F - c.beta2) * (g * g);

@@ -35,8 +35,8 @@ void DryOps::rms_norm(Tensor x, Tensor w, float, Tensor y, Tensor rstd) {
   count(OpKind::rms_norm, elementwise_cost(4, {x, w, y, rstd}));
 }
 
-void DryOps::rms_norm_backward(Tensor x, Tensor w, Tensor rstd, Tensor dy, Tensor dx, bool accumulate, Tensor dw,
-                               float beta) {
+void DryOps::rms_norm_backward(Tensor x, Tensor w, Tensor rstd, Tensor dy, Tensor dx, bool accumulate,
+                               Tensor dw, float beta) {
   check::rms_norm_backward(x, w, rstd, dy, dx, accumulate, dw, beta);
   count(OpKind::rms_norm_backward,
         elementwise_cost(10, {x, w, rstd, dy, dx, if_read(accumulate, dx), dw, if_read(beta != 0.0F, dw)}));
@@ -47,13 +47,13 @@ void DryOps::layer_norm(Tensor x, Tensor w, Tensor b, float, Tensor y, Tensor me
   count(OpKind::layer_norm, elementwise_cost(7, {x, w, b, y, mean, rstd}));
 }
 
-void DryOps::layer_norm_backward(Tensor x, Tensor w, Tensor mean, Tensor rstd, Tensor dy, Tensor dx, bool accumulate,
-                                 Tensor dw, Tensor db, float beta) {
+void DryOps::layer_norm_backward(Tensor x, Tensor w, Tensor mean, Tensor rstd, Tensor dy, Tensor dx,
+                                 bool accumulate, Tensor dw, Tensor db, float beta) {
   check::layer_norm_backward(x, w, mean, rstd, dy, dx, accumulate, dw, db, beta);
   const bool sums_read = beta != 0.0F;
   count(OpKind::layer_norm_backward,
-        elementwise_cost(14, {x, w, mean, rstd, dy, dx, if_read(accumulate, dx), dw, if_read(sums_read, dw), db,
-                              if_read(sums_read, db)}));
+        elementwise_cost(14, {x, w, mean, rstd, dy, dx, if_read(accumulate, dx), dw, if_read(sums_read, dw),
+                              db, if_read(sums_read, db)}));
 }
 
 void DryOps::rope(Tensor x, Tensor position, Tensor inv_freq, std::int64_t head_dim, float, bool) {
@@ -114,16 +114,16 @@ void DryOps::embedding_backward(Tensor ids, Tensor dy, Tensor dtable, float beta
   count(OpKind::embedding_backward, {dy.numel(), ids.bytes() + dy.bytes() + touched + cleared});
 }
 
-void DryOps::attention(Tensor q, Tensor k, Tensor v, std::span<const MaskItem> mask, const AttentionShape& shape,
-                       Tensor out, Tensor lse) {
+void DryOps::attention(Tensor q, Tensor k, Tensor v, std::span<const MaskItem> mask,
+                       const AttentionShape& shape, Tensor out, Tensor lse) {
   check::attention(q, k, v, mask, shape, out, lse);
   touch_scratch(scratch_.attention(q, k, mask, shape));
   count(OpKind::attention, attention_cost(q, k, mask, shape));
 }
 
 void DryOps::attention_backward(Tensor q, Tensor k, Tensor v, Tensor out, Tensor lse, Tensor dout,
-                                std::span<const MaskItem> mask, const AttentionShape& shape, Tensor dq, Tensor dk,
-                                Tensor dv) {
+                                std::span<const MaskItem> mask, const AttentionShape& shape, Tensor dq,
+                                Tensor dk, Tensor dv) {
   check::attention_backward(q, k, v, out, lse, dout, mask, shape, dq, dk, dv);
   touch_scratch(scratch_.attention_backward(q, k, mask, shape));
   count(OpKind::attention_backward, attention_backward_cost(q, k, mask, shape));
@@ -135,13 +135,14 @@ void DryOps::cross_entropy(Tensor logits, Tensor targets, Tensor loss, Tensor dl
         elementwise_cost(8, {logits, if_read(!dlogits.absent(), logits), targets, loss, dlogits}));
 }
 
-void DryOps::adamw(const AdamWConstants&, const UpdateScalars&, Tensor grad, Tensor master, Tensor m, Tensor v,
-                   Tensor out) {
+void DryOps::adamw(const AdamWConstants&, const UpdateScalars&, Tensor grad, Tensor master, Tensor m,
+                   Tensor v, Tensor out) {
   check::adamw(grad, master, m, v, out);
   count(OpKind::adamw, elementwise_cost(17, {grad, master, master, m, m, v, v, out}));
 }
 
-void DryOps::sgd(const SgdConstants& c, const UpdateScalars&, Tensor grad, Tensor master, Tensor m, Tensor out) {
+void DryOps::sgd(const SgdConstants& c, const UpdateScalars&, Tensor grad, Tensor master, Tensor m,
+                 Tensor out) {
   check::sgd(c, grad, master, m, out);
   count(OpKind::sgd, elementwise_cost(7, {grad, master, master, m, m, out}));
 }

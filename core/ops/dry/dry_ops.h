@@ -1,8 +1,9 @@
-// The dry device's operators: they check, take the scratch that a backend would take, and count; nothing is computed.
+// The dry device's operators: they check, take the scratch that a backend would take, and count; nothing is
+// computed.
 //
-// Why: what happens inside a unit call is known before a run by running the unit's own code, so plan and run cannot
-// disagree. Checks and costs are shared with the backends (check.h, op_cost.h), scratch comes from the backend's own
-// formulas (ScratchModel).
+// Why: what happens inside a unit call is known before a run by running the unit's own code, so plan and run
+// cannot disagree. Checks and costs are shared with the backends (check.h, op_cost.h), scratch comes from the
+// backend's own formulas (ScratchModel).
 #pragma once
 
 #include <array>
@@ -40,9 +41,10 @@ class DryOps : public Ops {
   void rms_norm_backward(Tensor x, Tensor w, Tensor rstd, Tensor dy, Tensor dx, bool accumulate, Tensor dw,
                          float beta) override;
   void layer_norm(Tensor x, Tensor w, Tensor b, float eps, Tensor y, Tensor mean, Tensor rstd) override;
-  void layer_norm_backward(Tensor x, Tensor w, Tensor mean, Tensor rstd, Tensor dy, Tensor dx, bool accumulate,
-                           Tensor dw, Tensor db, float beta) override;
-  void rope(Tensor x, Tensor position, Tensor inv_freq, std::int64_t head_dim, float scale, bool inverse) override;
+  void layer_norm_backward(Tensor x, Tensor w, Tensor mean, Tensor rstd, Tensor dy, Tensor dx,
+                           bool accumulate, Tensor dw, Tensor db, float beta) override;
+  void rope(Tensor x, Tensor position, Tensor inv_freq, std::int64_t head_dim, float scale,
+            bool inverse) override;
   void swiglu(Tensor gate, Tensor up, Tensor y) override;
   void swiglu_backward(Tensor gate, Tensor up, Tensor dy, Tensor dgate, Tensor dup) override;
   void activation(Activation f, Tensor x, Tensor y) override;
@@ -53,15 +55,16 @@ class DryOps : public Ops {
   void fill(Tensor dst, float value) override;
   void embedding(Tensor ids, Tensor table, Tensor y, bool accumulate) override;
   void embedding_backward(Tensor ids, Tensor dy, Tensor dtable, float beta) override;
-  void attention(Tensor q, Tensor k, Tensor v, std::span<const MaskItem> mask, const AttentionShape& shape, Tensor out,
-                 Tensor lse) override;
+  void attention(Tensor q, Tensor k, Tensor v, std::span<const MaskItem> mask, const AttentionShape& shape,
+                 Tensor out, Tensor lse) override;
   void attention_backward(Tensor q, Tensor k, Tensor v, Tensor out, Tensor lse, Tensor dout,
                           std::span<const MaskItem> mask, const AttentionShape& shape, Tensor dq, Tensor dk,
                           Tensor dv) override;
   void cross_entropy(Tensor logits, Tensor targets, Tensor loss, Tensor dlogits, float scale) override;
   void adamw(const AdamWConstants& c, const UpdateScalars& s, Tensor grad, Tensor master, Tensor m, Tensor v,
              Tensor out) override;
-  void sgd(const SgdConstants& c, const UpdateScalars& s, Tensor grad, Tensor master, Tensor m, Tensor out) override;
+  void sgd(const SgdConstants& c, const UpdateScalars& s, Tensor grad, Tensor master, Tensor m,
+           Tensor out) override;
   void sum_squares(Tensor x, Tensor sums) override;
 
  private:

@@ -16,7 +16,8 @@ class ScratchModel {
   // Bytes that the operator takes from its Workspace, all held at once; addresses are not looked at.
   [[nodiscard]] virtual std::int64_t gemm(const Tensor& a, bool trans_a, const Tensor& b, bool trans_b,
                                           const Tensor& c, float beta, const Tensor& bias) = 0;
-  [[nodiscard]] virtual std::int64_t attention(const Tensor& q, const Tensor& k, std::span<const MaskItem> mask,
+  [[nodiscard]] virtual std::int64_t attention(const Tensor& q, const Tensor& k,
+                                               std::span<const MaskItem> mask,
                                                const AttentionShape& shape) = 0;
   [[nodiscard]] virtual std::int64_t attention_backward(const Tensor& q, const Tensor& k,
                                                         std::span<const MaskItem> mask,

@@ -18,7 +18,8 @@ std::vector<Tensor> tensors_of(std::vector<Operand>& operands) {
   return tensors;
 }
 
-/// Half a unit in the last place of a store that the oracle may have rounded the other way, plus its neighbour.
+/// Half a unit in the last place of a store that the oracle may have rounded the other way, plus its
+/// neighbour.
 Tolerance with_rounding(Tolerance tolerance, Dtype dtype) {
   if (dtype == Dtype::bf16) tolerance.relative += 0x1p-7;
   if (dtype == Dtype::f16) tolerance.relative += 0x1p-10;
@@ -29,7 +30,8 @@ void expect_like(std::vector<Operand>& actual, std::vector<Operand>& expected, c
   for (const std::size_t i : test.results) {
     const Tensor result = actual[i].tensor();
     const std::vector<double> a = read(result).values, b = read(expected[i].tensor()).values;
-    EXPECT_TRUE(all_close<double, double>(a, b, with_rounding(test.tolerance, result.dtype))) << "operand " << i;
+    EXPECT_TRUE((all_close<double, double>(a, b, with_rounding(test.tolerance, result.dtype))))
+        << "operand " << i;
   }
 }
 

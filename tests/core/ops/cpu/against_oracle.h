@@ -1,5 +1,5 @@
-// The test that every light operator passes: like the fp64 oracle, on every instruction set that the machine has, for
-// any number of threads, without touching a byte outside its results.
+// The test that every light operator passes: like the fp64 oracle, on every instruction set that the machine
+// has, for any number of threads, without touching a byte outside its results.
 #pragma once
 
 #include <cstddef>
@@ -18,7 +18,8 @@ using Call = std::function<void(Ops&, std::span<const Tensor>)>;
 
 struct Case {
   std::vector<Operand> operands;
-  std::vector<std::size_t> results;  // indices of operands that `call` writes; all others must stay as they are
+  std::vector<std::size_t>
+      results;  // indices of operands that `call` writes; all others must stay as they are
   Call call;
   Tolerance tolerance;  // of f32 results; 16-bit ones get their own rounding on top
 };

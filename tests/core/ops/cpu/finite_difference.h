@@ -8,8 +8,8 @@
 
 namespace edgetrain::testing {
 
-/// Expects gradient (n elements, f32) to be d sum(weight * f(x)) / dx for f32 x, where `loss` evaluates that sum after
-/// x has been changed in place. `bound` is relative to the norm of the gradient.
+/// Expects gradient (n elements, f32) to be d sum(weight * f(x)) / dx for f32 x, where `loss` evaluates that
+/// sum after x has been changed in place. `bound` is relative to the norm of the gradient.
 void expect_gradient(Tensor x, Tensor gradient, const std::function<double()>& loss, double bound);
 
 }  // namespace edgetrain::testing

@@ -59,7 +59,8 @@ bool Operand::guards_intact() const {
   const auto row_bytes = static_cast<std::size_t>(cols_ * size_of(dtype_));
   std::size_t at = 0;
   const auto untouched_until = [&](std::size_t end) {
-    return std::all_of(bytes_.begin() + static_cast<std::ptrdiff_t>(at), bytes_.begin() + static_cast<std::ptrdiff_t>(end),
+    return std::all_of(bytes_.begin() + static_cast<std::ptrdiff_t>(at),
+                       bytes_.begin() + static_cast<std::ptrdiff_t>(end),
                        [](std::byte b) { return b == kSentinel; });
   };
   for (std::int64_t r = 0; r < rows_; ++r) {

@@ -12,8 +12,8 @@ namespace edgetrain::testing {
 /// Copies are deep; tensor() borrows.
 class Operand {
  public:
-  /// Row stride cols + gap. Elements start as NaN (or the sentinel, for integers): reading one that was never written
-  /// shows.
+  /// Row stride cols + gap. Elements start as NaN (or the sentinel, for integers): reading one that was never
+  /// written shows.
   Operand(Dtype dtype, std::int64_t rows, std::int64_t cols, std::int64_t gap = 0);
   /// The absent operand.
   Operand() = default;

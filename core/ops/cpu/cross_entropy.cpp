@@ -1,0 +1,166 @@
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "core/ops/cpu/cross_entropy.cpp"
+#include <hwy/foreach_target.h>
+// foreach_target.h comes first.
+#include "core/ops/cpu/lanes-inl.h"
+#include "core/ops/cpu/simd_math-inl.h"
+
+#ifndef EDGETRAIN_CORE_OPS_CPU_CROSS_ENTROPY_ONCE
+#define EDGETRAIN_CORE_OPS_CPU_CROSS_ENTROPY_ONCE
+
+#include <cmath>
+#include <limits>
+
+#include "core/ops/cpu/cross_entropy.h"
+#include "core/ops/cpu/parallel.h"
+#include "core/tensor/bf16.h"
+
+namespace edgetrain::cpu {
+namespace {
+
+constexpr std::int32_t kIgnored = -100;
+
+/// softmax(x) = exp(x - maximum) / sum.
+struct Softmax {
+  float maximum, sum;
+};
+
+}  // namespace
+}  // namespace edgetrain::cpu
+#endif  // EDGETRAIN_CORE_OPS_CPU_CROSS_ENTROPY_ONCE
+
+HWY_BEFORE_NAMESPACE();
+namespace edgetrain::cpu {
+namespace HWY_NAMESPACE {
+
+// Per lane: the largest value so far and the sum of exp(x - largest). The sum is rescaled only when the maximum grows,
+// which stops soon after the start of a row.
+class Running {
+ public:
+  HWY_INLINE void add(V x) {
+    const D d;
+    if (!hn::AllFalse(d, hn::Gt(x, maximum_))) {
+      const V grown = hn::Max(x, maximum_);
+      sum_ = hn::Mul(sum_, exp_f32(d, hn::Sub(maximum_, grown)));
+      maximum_ = grown;
+    }
+    sum_ = hn::Add(sum_, exp_f32(d, hn::Sub(x, maximum_)));
+  }
+  [[nodiscard]] HWY_INLINE Softmax total() const {
+    const D d;
+    const V all = hn::MaxOfLanes(d, maximum_);
+    const V scaled = hn::Mul(sum_, exp_f32(d, hn::Sub(maximum_, all)));
+    return {hn::GetLane(all), hn::GetLane(hn::SumOfLanes(d, scaled))};
+  }
+
+ private:
+  // Finite, so that the first difference is not infinity minus infinity.
+  V maximum_ = hn::Set(D(), std::numeric_limits<float>::lowest());
+  V sum_ = hn::Zero(D());
+};
+
+Softmax softmax_of(const float* x, std::size_t n) {
+  const D d;
+  const std::size_t lanes = hn::Lanes(d);
+  Running running;
+  std::size_t i = 0;
+  for (; i + lanes <= n; i += lanes) running.add(hn::LoadU(d, x + i));
+  if (i < n) {  // lanes past the end weigh nothing
+    HWY_ALIGN float tail[hn::MaxLanes(d)];
+    hn::Store(hn::Set(d, -std::numeric_limits<float>::infinity()), d, tail);
+    std::memcpy(tail, x + i, (n - i) * sizeof(float));
+    running.add(hn::Load(d, tail));
+  }
+  return running.total();
+}
+
+void store_tail(V value, float* to, Tail tail) {
+  HWY_ALIGN float buffer[hn::MaxLanes(D())];
+  hn::Store(value, D(), buffer);
+  std::memcpy(to, buffer, tail.count * sizeof(float));
+}
+
+// dx = exp(x - maximum) * factor; dx may be x.
+template <typename T>
+void gradient(const float* x, std::size_t n, float maximum, float factor, T* dx) {
+  const V shift = set(maximum), times = set(factor);
+  for_lanes(n, [&](std::size_t i, auto part) {
+    const V value = hn::Mul(exp_f32(D(), hn::Sub(load(x + i, part), shift)), times);
+    if constexpr (std::is_same_v<T, float> && std::is_same_v<decltype(part), Tail>) {
+      store_tail(value, dx + i, part);
+    } else {
+      store(value, dx + i, part);
+    }
+  });
+}
+
+void ignored_row(const Tensor& loss, const Tensor& dlogits, std::int64_t r) {
+  *loss.row<float>(r) = 0.0F;
+  if (dlogits.absent()) return;
+  const auto bytes = static_cast<std::size_t>(dlogits.cols * size_of(dlogits.dtype));
+  std::memset(dlogits.data + r * dlogits.row_stride * size_of(dlogits.dtype), 0, bytes);
+}
+
+void row_kernel(const Tensor& logits, std::int32_t target, const Tensor& loss, const Tensor& dlogits, float scale,
+                std::int64_t r) {
+  if (target == kIgnored) {
+    ignored_row(loss, dlogits, r);
+    return;
+  }
+  const float* x = logits.row<float>(r);
+  const auto n = static_cast<std::size_t>(logits.cols);
+  const Softmax softmax = softmax_of(x, n);
+  const double shifted = static_cast<double>(x[target]) - static_cast<double>(softmax.maximum);
+  *loss.row<float>(r) = static_cast<float>(std::log(static_cast<double>(softmax.sum)) - shifted);
+  if (dlogits.absent()) return;
+  // The target's own gradient apart: p - 1 in double keeps its digits when p is near 1.
+  const double p = std::exp(shifted) / static_cast<double>(softmax.sum);
+  const auto at_target = static_cast<float>((p - 1.0) * static_cast<double>(scale));
+  const float factor = scale / softmax.sum;
+  if (dlogits.dtype == Dtype::f32) {
+    gradient(x, n, softmax.maximum, factor, dlogits.row<float>(r));
+    dlogits.row<float>(r)[target] = at_target;
+  } else {
+    gradient(x, n, softmax.maximum, factor, dlogits.row<Bf16>(r));
+    dlogits.row<std::uint16_t>(r)[target] = bf16_from_float(at_target);
+  }
+}
+
+// NOLINTNEXTLINE(google-readability-namespace-comments)
+}  // namespace HWY_NAMESPACE
+}  // namespace edgetrain::cpu
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace edgetrain::cpu {
+HWY_EXPORT(row_kernel);
+
+namespace {
+
+void check_targets(const Tensor& targets, std::int64_t vocab) {
+  for (std::int64_t r = 0; r < targets.rows; ++r) {
+    const std::int32_t id = *targets.row<std::int32_t>(r);
+    if (id == kIgnored || (id >= 0 && id < vocab)) continue;
+    throw Error(ErrorClass::data, fmt::format("target {} in row {} is outside the vocabulary of {}", id, r, vocab));
+  }
+}
+
+}  // namespace
+
+void cross_entropy(const CpuEnv& env, Tensor logits, Tensor targets, Tensor loss, Tensor dlogits, float scale) {
+  ET_CHECK(logits.dtype == Dtype::f32 && targets.dtype == Dtype::i32 && loss.dtype == Dtype::f32 &&
+               targets.rows == logits.rows && loss.rows == logits.rows,
+           "cross_entropy: logits ({}, {}), targets ({}), loss ({})", logits.rows, logits.cols, targets.rows, loss.rows);
+  ET_CHECK(dlogits.absent() || (dlogits.rows == logits.rows && dlogits.cols == logits.cols &&
+                                (dlogits.dtype == Dtype::f32 || dlogits.dtype == Dtype::bf16)),
+           "cross_entropy: logits ({}, {}), dlogits ({}, {})", logits.rows, logits.cols, dlogits.rows, dlogits.cols);
+  check_targets(targets, logits.cols);
+  for_parts(env, logits.rows, 1, logits.bytes(), [&](Part rows) {
+    for (std::int64_t r = rows.begin; r < rows.end; ++r) {
+      HWY_DYNAMIC_DISPATCH(row_kernel)(logits, *targets.row<std::int32_t>(r), loss, dlogits, scale, r);
+    }
+  });
+}
+
+}  // namespace edgetrain::cpu
+#endif  // HWY_ONCE

@@ -1,0 +1,86 @@
+#include "launch/runs/plan_text.h"
+
+#include <map>
+#include <utility>
+
+#include "core/base/error.h"
+#include "core/model/model.h"
+#include "launch/runs/run_output.h"
+
+namespace edgetrain {
+namespace {
+
+std::string peak_row(std::string_view name, const PlannedProgram& planned) {
+  std::string text = fmt::format("  {:<10}", name);
+  for (std::size_t c = 0; c < kCategories; ++c) {
+    if (planned.peak.at_peak[c] == 0) continue;
+    text += fmt::format(" {} {},", name_of(static_cast<Category>(c)), human_bytes(planned.peak.at_peak[c]));
+  }
+  return text + fmt::format(" gaps {}: {} ({} bytes)\n", human_bytes(planned.peak.gaps),
+                            human_bytes(planned.program.arena_bytes), planned.program.arena_bytes);
+}
+
+std::string traffic(const RankPlan& plan) {
+  std::map<std::pair<int, Collective>, std::int64_t> sums;
+  for (const auto& instr : plan.train().program.instrs) {
+    for (const auto& step : instr.comm) sums[{step.group, step.op}] += step.sent;
+  }
+  std::string text;
+  for (const auto& [key, bytes] : sums) {
+    text += fmt::format("{}{} {} {}", text.empty() ? "" : ", ", key.first == kReplicaGroup ? "dp" : "world",
+                        name_of(key.second), human_bytes(bytes));
+  }
+  return text;
+}
+
+}  // namespace
+
+std::string memory_table(const RankPlan& plan) {
+  std::string text = "memory at the peak of each program:\n" + peak_row("train", plan.train());
+  if (plan.validate() != nullptr) text += peak_row("validate", *plan.validate());
+  if (plan.generate() != nullptr) text += peak_row("generate", *plan.generate());
+  return text;
+}
+
+std::string plan_text(const PreparedRun& run) {
+  const auto& plan = *run.plan;
+  const auto& spec = plan.spec();
+  const Job& job = run.job();
+  const std::int64_t tokens = *job.train.global_batch_size * spec.seq_len;
+  std::string text = fmt::format("model     {} with {} parameters, {}\n", name_of(run.model.family),
+                                 num_parameters(run.model), name_of(spec.dtype));
+  text += fmt::format("layout    {} rank{}: {}, zero {}, {} thread{} each\n", plan.mesh().size(),
+                      plan.mesh().size() == 1 ? "" : "s", plan.mesh().describe(), spec.zero, spec.threads,
+                      spec.threads == 1 ? "" : "s");
+  text += fmt::format("step      {} tokens: {} samples of {}, {} call{} of {} per rank{}\n", tokens,
+                      *job.train.global_batch_size, spec.seq_len, spec.calls_per_step, spec.calls_per_step == 1 ? "" : "s",
+                      spec.samples_per_call, spec.reproducible() ? ", summed in the canonical tree (reproducible)" : "");
+  text += fmt::format("work      {:.3g} GFLOP per rank and step\n",
+                      1e-9 * static_cast<double>(plan.train().totals.flops * spec.calls_per_step));
+  if (plan.mesh().size() > 1) text += fmt::format("traffic   {} per rank and step: {}\n", human_bytes(plan.sent_per_step()), traffic(plan));
+  text += fmt::format("budget    {} of device memory per rank\n", human_bytes(run.device_cap()));
+  text += memory_table(plan);
+  for (const auto& decision : run.resolved.decisions) {
+    text += fmt::format("auto      {}: {} ({})\n", decision.key, decision.value, decision.reason);
+  }
+  for (const auto& warning : run.warnings) text += "warning   " + warning + "\n";
+  return text;
+}
+
+std::string simulation_text(const RankPlan& plan, const Rates& rates) {
+  constexpr int kSteps = 3;
+  constexpr int kRanksWalked = 8;
+  const auto run = run_abstractly(plan.world(kRanksWalked), kSteps, rates);
+  double compute = 0.0, comm = 0.0;
+  for (const auto& span : run.spans) {
+    if (span.step != kSteps - 1) continue;
+    const bool inline_work = plan.train().program.instrs[static_cast<std::size_t>(span.instr)].lane == Lane::compute;
+    (inline_work ? compute : comm) += span.end - span.begin;
+  }
+  return fmt::format("simulated {:.4g} ms a step at {:.4g} GFLOP/s, {:.3g} GB/s memory, {:.3g} GB/s link: compute {:.4g} ms, "
+                     "communication {:.4g} ms\n",
+                     1e3 * run.last_step_seconds, 1e-9 * rates.flops_per_s, 1e-9 * rates.bytes_per_s,
+                     1e-9 * rates.link_bytes_per_s, 1e3 * compute, 1e3 * comm);
+}
+
+}  // namespace edgetrain

@@ -1,0 +1,18 @@
+// A plan as text: the banner of a run and the answer of `edgetrain plan`.
+#pragma once
+
+#include <string>
+
+#include "core/program/abstract_run.h"
+#include "launch/runs/prepare.h"
+
+namespace edgetrain {
+
+/// Bytes per category at the peak of each program, and the arena that holds them all.
+[[nodiscard]] std::string memory_table(const RankPlan& plan);
+/// Layout, sizes, every `auto` with its reason, warnings.
+[[nodiscard]] std::string plan_text(const PreparedRun& run);
+/// Simulated step time at these rates, with what bounds it.
+[[nodiscard]] std::string simulation_text(const RankPlan& plan, const Rates& rates);
+
+}  // namespace edgetrain

@@ -1,0 +1,144 @@
+#include "launch/runs/run_job.h"
+
+#include <unistd.h>
+
+#include <cstdio>
+#include <optional>
+
+#include "core/base/error.h"
+#include "core/io/file.h"
+#include "launch/cli/launcher.h"
+#include "launch/job/write.h"
+#include "launch/runs/flight_listener.h"
+#include "launch/runs/gemm_rate.h"
+#include "launch/runs/plan_text.h"
+#include "launch/runs/prepare.h"
+#include "launch/runs/stop_signal.h"
+#include "launch/runs/train_run.h"
+#include "parallel/comm/make_communicator.h"
+#include "parallel/comm/mpi.h"
+
+namespace edgetrain {
+namespace {
+
+Place place_of_launcher() {
+  const Launcher launcher = this_launcher();
+  Place place;
+  place.rank = static_cast<int>(launcher.rank.value_or(0));
+  place.world = static_cast<int>(launcher.world_size.value_or(1));
+  place.ranks_on_node = static_cast<int>(launcher.ranks_on_node.value_or(place.world));
+  return place;
+}
+
+void print(const std::string& text) {
+  std::fputs(text.c_str(), stdout);
+  std::fflush(stdout);
+}
+
+std::vector<int> all_ranks(int count) {
+  std::vector<int> ranks;
+  for (int rank = 0; rank < count; ++rank) ranks.push_back(rank);
+  return ranks;
+}
+
+// Everything between MPI_Init and the run. Members are torn down in reverse order.
+class Bringup {
+ public:
+  Bringup(const PreparedRun& prepared, const std::filesystem::path& folder, const Place& place)
+      : world_(MpiComm::world()), prepared_(prepared) {
+    ET_CHECK(world_.size() == place.world && world_.rank() == place.rank,
+             "the launcher says rank {} of {}, MPI says rank {} of {}", place.rank, place.world, world_.rank(), world_.size());
+    flight_.emplace(folder / "flight", world_.rank(), world_.size());
+    everyone_ = make_communicator(world_, all_ranks(world_.size()), "world", HostCommOptions{}, progress_, &*flight_);
+    replicas_ = make_communicator(world_, prepared.plan->mesh().replicas(world_.rank()), "dp", HostCommOptions{}, progress_,
+                                  &*flight_);
+  }
+
+  [[nodiscard]] Communicator& world() { return *everyone_; }
+  [[nodiscard]] Communicator& replicas() { return *replicas_; }
+  [[nodiscard]] FlightRecord& flight() { return *flight_; }
+
+ private:
+  MpiComm world_;
+  const PreparedRun& prepared_;
+  std::optional<FlightRecord> flight_;
+  ProgressList progress_;
+  std::unique_ptr<Communicator> everyone_, replicas_;
+};
+
+void prepare_folder(const PreparedRun& prepared, const std::filesystem::path& folder, bool leader) {
+  make_folders(folder / "flight");
+  if (leader) write_file_atomically(folder / "resolved.yaml", write_resolved_yaml(prepared.resolved));
+}
+
+RunEnd train(PreparedRun& prepared, Bringup& bringup, const std::filesystem::path& folder, std::int64_t& step) {
+  const bool leader = bringup.world().rank() == 0;
+  if (leader) print(plan_text(prepared));
+  Pool pool(Tier::device, prepared.device_cap());
+  const Rates rates = measure_rates(prepared.plan->spec().dtype, prepared.plan->spec().threads);
+  const auto& layout = prepared.plan->train().layout;
+  FlightListener listener(bringup.flight(), step, layout.unit_names(), layout.bucket_names());
+  TrainRun run({prepared.job(), *prepared.plan, pool, bringup.replicas(), bringup.world(), folder, prepared.model_json,
+                rates.flops_per_s, &listener,
+                [&](std::string_view phase) { bringup.flight().set_phase(step, phase); }, step});
+  const RunEnd end = run.run();
+  if (leader) write_status(folder, {end == RunEnd::done ? "done" : "stopped", run.step(), {}, {}, -1});
+  return end;
+}
+
+// An error on one rank ends the job: its peers would wait for it for ever. An error that all ranks share is told by rank 0:
+// the others leave it a moment.
+[[noreturn]] void abort_run(const std::exception& error, const std::filesystem::path& folder, int rank, std::int64_t step) {
+  if (rank != 0) ::usleep(700'000);
+  std::fprintf(stderr, "rank %d on %s: error: %s\n", rank, host_name().c_str(), error.what());
+  std::fflush(stderr);
+  const auto* ours = dynamic_cast<const Error*>(&error);
+  const auto error_class = ours == nullptr ? ErrorClass::internal : ours->error_class();
+  try {
+    write_status(folder, {"failed", step, std::string(name_of(error_class)), error.what(), rank});
+  } catch (const std::exception& second) {
+    std::fprintf(stderr, "rank %d: status.json could not be written: %s\n", rank, second.what());
+  }
+  MpiSession::abort(static_cast<int>(ExitCode::failed));
+}
+
+}  // namespace
+
+ExitCode run_job(const CommandLine& command, int& argc, char**& argv) {
+  const Place place = place_of_launcher();
+  PreparedRun prepared = prepare_run(command.target, command.overrides, place);
+  require_fit(prepared);
+  TrainingData(prepared.job().data, prepared.model.vocab_size, 0);  // what is wrong with the data is known before MPI
+  const std::filesystem::path folder = prepared.job().output_dir.value();
+  install_stop_signals();
+  MpiSession session(argc, argv);
+  RunEnd end{};
+  std::int64_t step = 0;
+  try {
+    prepare_folder(prepared, folder, place.rank == 0);
+    Bringup bringup(prepared, folder, place);
+    end = train(prepared, bringup, folder, step);
+  } catch (const std::exception& error) {
+    abort_run(error, folder, place.rank, step);
+  }
+  session.close();
+  return end == RunEnd::done ? ExitCode::done : ExitCode::preempted;
+}
+
+void plan_job(const CommandLine& command) {
+  Place place = place_of_launcher();
+  if (command.ranks) place = {0, static_cast<int>(*command.ranks), static_cast<int>(*command.ranks)};
+  const PreparedRun prepared = prepare_run(command.target, command.overrides, place);
+  print(plan_text(prepared));
+  print(simulation_text(*prepared.plan, measure_rates(prepared.plan->spec().dtype, prepared.plan->spec().threads)));
+  require_fit(prepared);
+}
+
+void check_job(const CommandLine& command) {
+  const PreparedRun prepared = prepare_run(command.target, command.overrides, place_of_launcher());
+  require_fit(prepared);
+  TrainingData(prepared.job().data, prepared.model.vocab_size, 0);
+  print(command.target + ": the job is right\n");
+}
+
+}  // namespace edgetrain

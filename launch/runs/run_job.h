@@ -1,0 +1,16 @@
+// The verbs that need a job: run, plan, check.
+#pragma once
+
+#include "launch/cli/command_line.h"
+
+namespace edgetrain {
+
+/// Starts MPI, runs the job's task and returns how it ended. Errors: JobError before anything was started (the caller
+/// prints it on rank 0), Error afterwards.
+[[nodiscard]] ExitCode run_job(const CommandLine& command, int& argc, char**& argv);
+/// Prints the plan of the job for `--ranks` ranks; no MPI.
+void plan_job(const CommandLine& command);
+/// Prints that the job is right, or throws.
+void check_job(const CommandLine& command);
+
+}  // namespace edgetrain

@@ -1,0 +1,101 @@
+// The units against PyTorch: logits, loss and every gradient by name of tests/reference, fp32.
+//
+// The operators are the oracle's, so what is judged here is the units alone; README.md there says how close
+// is close.
+#include <gtest/gtest.h>
+
+#include <numeric>
+
+#include "core/io/safetensors.h"
+#include "core/model/hf_config.h"
+#include "tests/support/compare.h"
+#include "tests/support/model_harness.h"
+#include "tests/support/oracle_ops.h"
+
+namespace edgetrain::testing {
+namespace {
+
+constexpr std::int64_t kSamples = 4, kSeqLen = 33, kRows = kSamples * kSeqLen;
+
+std::filesystem::path folder_of(const std::string& model) {
+  return std::filesystem::path("tests/reference") / model;
+}
+
+ModelConfig config_of(const std::string& model) {
+  std::vector<std::string> warnings;
+  return load_hf_config(folder_of(model), warnings);
+}
+
+// Some files of GPT-2 begin every name with the name of the wrapped model.
+std::string name_in(const SafetensorsReader& file, const std::string& before, const std::string& name) {
+  return file.find(before + name) != nullptr ? before + name : before + "transformer." + name;
+}
+
+OwnedTensor load(const SafetensorsReader& file, const std::string& name, Dtype dtype, std::int64_t rows,
+                 std::int64_t cols) {
+  OwnedTensor tensor(dtype, rows, cols);
+  file.read(name, {0, rows}, {0, cols}, tensor.view());
+  return tensor;
+}
+
+// The first batch of a tensor (20, 4, 33).
+std::vector<std::int32_t> first_batch(const SafetensorsReader& file, const std::string& name) {
+  const auto* entry = file.find(name);
+  const OwnedTensor all = load(file, name, Dtype::i32, entry->rows(), entry->cols());
+  const auto values = all.view().flat<std::int32_t>().first(kRows);
+  return {values.begin(), values.end()};
+}
+
+class Golden : public ::testing::TestWithParam<std::string> {
+ protected:
+  Golden() {
+    const auto weights = SafetensorsReader::open(folder_of(GetParam()));
+    for (const auto& name : harness_.names()) {
+      const Tensor param = harness_.param(name);
+      weights.read(name_in(weights, "", name), {0, param.rows}, {0, param.cols}, param);
+    }
+    batch_.num_samples = kSamples;
+    batch_.seq_len = kSeqLen;
+    batch_.ids = first_batch(golden_, "input_ids");
+    batch_.targets = first_batch(golden_, "targets");
+    for (std::int64_t row = 0; row < kRows; ++row)
+      batch_.positions.push_back(static_cast<std::int32_t>(row % kSeqLen));
+  }
+
+  ScratchArena arena_{1 << 24};
+  OracleOps ops_;
+  ModelHarness harness_{config_of(GetParam()), {Dtype::f32, 31}, ops_, arena_.workspace()};
+  SafetensorsReader golden_ = SafetensorsReader::open(folder_of(GetParam()) / "golden.safetensors");
+  TokenBatch batch_;
+};
+
+TEST_P(Golden, LogitsAreThoseOfPyTorch) {
+  std::vector<std::int32_t> rows(kRows);
+  std::iota(rows.begin(), rows.end(), 0);
+  const Matrix actual = harness_.logits(batch_, rows);
+  const Matrix expected = read(load(golden_, "logits", Dtype::f32, kRows, actual.cols).view());
+  EXPECT_TRUE(all_close(std::span<const double>(actual.values), std::span<const double>(expected.values),
+                        Tolerance{1e-5, 0.0}));
+}
+
+TEST_P(Golden, LossAndEveryGradientAreThoseOfPyTorch) {
+  const auto losses = harness_.step(batch_, 1.0 / static_cast<double>(kRows));
+  const double mean = std::accumulate(losses.begin(), losses.end(), 0.0) / static_cast<double>(kRows);
+  EXPECT_NEAR(mean, element(load(golden_, "loss", Dtype::f32, 1, 1).view(), 0, 0), 5e-6);
+  for (const auto& name : harness_.names()) {
+    const Matrix actual = harness_.grad(name);
+    const Matrix expected =
+        read(load(golden_, name_in(golden_, "grad.", name), Dtype::f32, actual.rows, actual.cols).view());
+    EXPECT_TRUE(
+        close_in_norm(std::span<const double>(actual.values), std::span<const double>(expected.values), 5e-6))
+        << name;
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Families, Golden,
+                         ::testing::Values("gpt2", "llama", "llama3", "mistral", "qwen2", "qwen2_window",
+                                           "qwen3"),
+                         [](const auto& family) { return family.param; });
+
+}  // namespace
+}  // namespace edgetrain::testing

@@ -1,0 +1,58 @@
+#include "launch/job/reference.h"
+
+#include <gtest/gtest.h>
+
+#include <fstream>
+#include <iterator>
+#include <nlohmann/json.hpp>
+
+#include "launch/job/schema.h"
+#include "tests/launch/job/job_fixture.h"
+
+namespace edgetrain {
+namespace {
+
+// Tests run in the root of the sources.
+TEST(JobReference, TheCommittedOneIsTheGeneratedOne) {
+  std::ifstream file("docs/job.md");
+  ASSERT_TRUE(file) << "docs/job.md is missing";
+  const std::string committed((std::istreambuf_iterator<char>(file)), {});
+  EXPECT_EQ(committed, job_reference()) << "write it again: edgetrain docs > docs/job.md";
+}
+
+TEST(JobReference, EveryKeyHasARow) {
+  const auto text = job_reference();
+  for (const auto& key : schema()) EXPECT_CONTAINS(text, fmt::format("\n| `{}` | ", key.name));
+}
+
+TEST(Explain, KeysSectionsAndBareNames) {
+  EXPECT_EQ(explain("train.steps"),
+            "train.steps\n"
+            "  Optimizer steps.\n"
+            "  accepts:  an integer in [1, 1000000000]\n"
+            "  default:  200\n"
+            "  elsewhere called:  train_iters, max_steps, train_steps, num_steps, num_train_epochs, max_iters, "
+            "num_iterations, epochs\n");
+  EXPECT_CONTAINS(explain("parallel"), "zero: 1 ");
+  EXPECT_CONTAINS(explain("warmup_steps"), "lr_scheduler.warmup_steps\n");
+  EXPECT_CONTAINS(explain("interval"), "checkpoint.interval\n");
+  EXPECT_CONTAINS(explain("interval"), "logging.interval\n");
+  EXPECT_CONTAINS(explain("data.path"), "(must be written)");
+  EXPECT_EQ(explain("nonsense"), "");
+  EXPECT_EQ(explain(""), "");
+}
+
+TEST(JsonSchema, DescribesEveryKey) {
+  const auto schema_json = nlohmann::json::parse(json_schema());
+  for (const auto& key : schema()) {
+    const auto& home = key.section.empty() ? schema_json : schema_json["properties"][key.section];
+    ASSERT_TRUE(home["properties"].contains(key.name)) << key.full_name();
+    EXPECT_EQ(home["properties"][key.name]["description"], key.doc);
+  }
+  EXPECT_EQ(schema_json["properties"]["train"]["properties"]["steps"]["minimum"], 1);
+  EXPECT_EQ(schema_json["properties"]["train"]["additionalProperties"], false);
+  EXPECT_EQ(schema_json["properties"]["reproducible"]["enum"], (nlohmann::json{false, true, "layout"}));
+}
+
+}  // namespace
+}  // namespace edgetrain

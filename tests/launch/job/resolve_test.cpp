@@ -1,0 +1,113 @@
+#include "launch/job/resolve.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+
+#include "core/base/error.h"
+#include "launch/job/schema.h"
+#include "tests/launch/job/job_fixture.h"
+
+namespace edgetrain {
+namespace {
+
+constexpr std::int64_t kGibibyte = 1LL << 30;
+
+Facts machine(std::int64_t ranks) {
+  Facts facts;
+  facts.world_size = facts.ranks_on_node = facts.ranks_on_cores = ranks;
+  facts.cores = 8;
+  facts.available_memory = 10 * kGibibyte;
+  return facts;
+}
+
+ResolvedJob resolved(const std::vector<std::string>& changes, const Facts& facts) {
+  const auto parsed = testing::parse(testing::kMinimal, changes);
+  EXPECT_TRUE(parsed.problems.empty()) << format(parsed.problems);
+  return resolve(parsed, facts);
+}
+
+std::string reason(const ResolvedJob& job, const std::string& key) {
+  const auto found = std::ranges::find(job.decisions, key, &Decision::key);
+  return found == job.decisions.end() ? "" : fmt::format("{} ({})", found->value, found->reason);
+}
+
+TEST(Resolve, NoAutoIsLeftButTheOneThatTheRunDecides) {
+  const auto job = resolved({}, machine(4));
+  for (const auto& key : schema()) {
+    const bool is_auto = std::holds_alternative<AutoValue>(key.get(job.job));
+    EXPECT_EQ(is_auto, key.full_name() == "checkpoint.resume") << key.full_name();
+  }
+}
+
+TEST(Resolve, EveryDecisionHasItsReason) {
+  const auto job = resolved({}, machine(4));
+  EXPECT_EQ(reason(job, "output_dir"), "runs/job (the name of the job file)");
+  EXPECT_EQ(reason(job, "checkpoint.dir"), "runs/job/checkpoints (beside the other outputs)");
+  EXPECT_EQ(reason(job, "parallel.dp"), "4 (4 ranks / (tp 1 x pp 1 x cp 1))");
+  EXPECT_EQ(reason(job, "train.gradient_accumulation_steps"), "2 (a global batch of 32 over 4 data-parallel ranks)");
+  EXPECT_EQ(reason(job, "train.dtype"), "fp32 (this processor does not multiply bf16)");
+  EXPECT_EQ(reason(job, "train.threads"), "2 (8 cores / 4 ranks)");
+  EXPECT_EQ(reason(job, "memory.device"), "2112MiB (0.9 x 10240 MiB available / 4 ranks on this node - 192 MiB outside the pools)");
+  EXPECT_EQ(reason(job, "memory.host"), "0 (nothing is offloaded unless asked for)");
+  EXPECT_EQ(reason(job, "generate.seed"), "1234 (the seed of the job)");
+  EXPECT_EQ(reason(job, "lr_scheduler.decay_steps"), "0 (cosine has none)");
+  EXPECT_EQ(reason(job, "train.micro_batch_size"), "");  // the default stands
+  for (const auto& decision : job.decisions) EXPECT_FALSE(decision.reason.empty()) << decision.key;
+}
+
+TEST(Resolve, WhatIsWrittenStays) {
+  const auto job = resolved({"train.threads=3", "train.dtype=bf16", "memory.device=1GiB", "generate.seed=9",
+                             "checkpoint.dir=elsewhere", "output_dir=o"}, machine(4));
+  EXPECT_EQ(job.job.train.threads, 3);
+  EXPECT_EQ(job.job.train.dtype, Dtype::bf16);
+  EXPECT_EQ(job.job.memory.device, Bytes{kGibibyte});
+  EXPECT_EQ(job.job.generate.seed, 9);
+  EXPECT_EQ(job.job.checkpoint.dir, "elsewhere");
+  EXPECT_EQ(job.job.output_dir, "o");
+}
+
+TEST(Resolve, HardwareThatMultipliesBf16GetsIt) {
+  Facts facts = machine(1);
+  facts.multiplies_bf16 = true;
+  EXPECT_EQ(resolved({}, facts).job.train.dtype, Dtype::bf16);
+}
+
+TEST(Resolve, DefaultsThatDoNotFitGiveWay) {
+  const auto job = resolved({"train.steps=15", "optimizer.lr=1e-5", "data.val_fraction=0"}, machine(16));
+  EXPECT_EQ(reason(job, "lr_scheduler.warmup_steps"), "1 (the default of 20 does not fit into train.steps: 15)");
+  EXPECT_EQ(job.job.lr_scheduler.min_lr, 1e-6);
+  EXPECT_EQ(reason(job, "train.eval_interval"), "0 (data.val_fraction: 0 keeps no text)");
+  EXPECT_EQ(reason(job, "train.micro_batch_size"), "2 (a global batch of 32 over 16 data-parallel ranks)");
+  EXPECT_EQ(resolved({"train.steps=1"}, machine(1)).job.lr_scheduler.warmup_steps, 0);
+}
+
+TEST(Resolve, WsdDecaysOverTheLastTenth) {
+  EXPECT_EQ(resolved({"lr_scheduler.name=wsd"}, machine(1)).job.lr_scheduler.decay_steps, 20);
+  EXPECT_EQ(resolved({"lr_scheduler.name=wsd", "train.steps=3"}, machine(1)).job.lr_scheduler.decay_steps, 1);
+  // Warm-up and decay share the steps.
+  const auto job = resolved({"lr_scheduler={name: wsd, decay_steps: 190}"}, machine(1)).job;
+  EXPECT_EQ(job.lr_scheduler.warmup_steps, 10);
+}
+
+TEST(Resolve, MoreRanksThanCoresStillHaveAThread) {
+  EXPECT_EQ(resolved({}, machine(16)).job.train.threads, 1);
+}
+
+TEST(Resolve, TheTighterOfMachineAndCgroupCounts) {
+  Facts facts = machine(1);
+  facts.memory_limit = 2 * kGibibyte;
+  EXPECT_EQ(resolved({}, facts).job.memory.device, Bytes{1651LL << 20});  // 0.9 x 2048 - 192, in whole MiB
+  facts.memory_limit = 200LL << 20;
+  EXPECT_THROW((void)resolved({}, facts), JobError);
+}
+
+TEST(ProbeMachine, SaysSomethingPlausible) {
+  const auto facts = probe_machine();
+  EXPECT_GE(facts.cores, 1);
+  EXPECT_GT(facts.available_memory, 0);
+  EXPECT_FALSE(facts.world_size);
+}
+
+}  // namespace
+}  // namespace edgetrain

@@ -1,0 +1,93 @@
+#include "launch/job/schema.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <set>
+
+#include "launch/job/reference.h"
+
+namespace edgetrain {
+namespace {
+
+TEST(Schema, EveryKeyIsUniqueInAKnownSectionAndExplained) {
+  std::set<std::string> names;
+  for (const auto& key : schema()) {
+    EXPECT_TRUE(names.insert(key.full_name()).second) << key.full_name() << " stands twice";
+    EXPECT_NE(std::ranges::find(sections(), key.section, &Section::name), sections().end()) << key.full_name();
+    EXPECT_TRUE(key.doc.ends_with('.')) << key.full_name();
+    EXPECT_EQ(key.doc.find('\n'), std::string::npos) << key.full_name();
+    EXPECT_EQ(find_key(key.full_name()), &key);
+  }
+}
+
+// A key whose setter writes another member than its getter reads would pass unnoticed otherwise.
+TEST(Schema, SettingAKeyChangesThatKeyAndNoOther) {
+  const auto sample = [](const Key& key) -> Value {
+    Value item;
+    switch (key.kind) {
+      case Kind::integer: item = std::int64_t{1}; break;
+      case Kind::number: item = 0.625; break;
+      case Kind::boolean: item = !std::get<bool>(key.get(Job{})); break;
+      case Kind::text: item = std::string("sample text"); break;
+      case Kind::choice: item = Word{key.words.back()}; break;
+      case Kind::size: item = Bytes{4097}; break;
+      case Kind::mapping: item = InlineMapping{"{\"a\":1}"}; break;
+    }
+    if (!key.is_list) return item;
+    return ValueList(std::max<std::size_t>(key.list_length, 1), item);
+  };
+  for (const auto& key : schema()) {
+    Job job;
+    const Value value = sample(key);
+    key.set(job, value);
+    EXPECT_EQ(to_yaml(key.get(job)), to_yaml(value)) << key.full_name();
+    for (const auto& other : schema()) {
+      if (&other != &key) EXPECT_EQ(other.get(job), other.get(Job{})) << key.full_name() << " moved " << other.full_name();
+    }
+  }
+}
+
+TEST(Schema, DefaultsAreWithinTheirOwnLimits) {
+  const auto check = [](const Key& key, const Value& value) {
+    if (const auto* integer = std::get_if<std::int64_t>(&value)) {
+      EXPECT_TRUE(key.limits.contains(static_cast<double>(*integer))) << key.full_name();
+    }
+    if (const auto* number = std::get_if<double>(&value)) EXPECT_TRUE(key.limits.contains(*number)) << key.full_name();
+  };
+  for (const auto& key : schema()) {
+    const Value value = key.get(Job{});
+    check(key, value);
+    if (const auto* list = std::get_if<ValueList>(&value)) {
+      for (const auto& item : *list) check(key, item);
+    }
+  }
+}
+
+TEST(Limits, OpenAndClosedEnds) {
+  const Limits limits{0.0, 1.0, true, false};
+  EXPECT_FALSE(limits.contains(0.0));
+  EXPECT_TRUE(limits.contains(1.0));
+  EXPECT_FALSE(limits.contains(1.5));
+  EXPECT_TRUE(Limits{}.contains(-1e300));
+}
+
+TEST(Accepted, ReadsLikeASentence) {
+  EXPECT_EQ(accepted(*find_key("train.steps")), "an integer in [1, 1000000000]");
+  EXPECT_EQ(accepted(*find_key("train.dtype")), "fp32 | bf16 | fp16 | auto");
+  EXPECT_EQ(accepted(*find_key("optimizer.betas")), "a list of 2, each a number in [0, 1)");
+  EXPECT_EQ(accepted(*find_key("model.path")), "a text, or null");
+  EXPECT_EQ(accepted(*find_key("checkpoint.resume")), "never or a path, or auto");
+}
+
+TEST(FindKey, NeedsTheSection) {
+  EXPECT_NE(find_key("train.steps"), nullptr);
+  EXPECT_NE(find_key("seed"), nullptr);
+  EXPECT_EQ(find_key("steps"), nullptr);
+  EXPECT_EQ(find_key("train"), nullptr);
+  EXPECT_EQ(find_key("train.steps.x"), nullptr);
+  EXPECT_EQ(find_key(""), nullptr);
+}
+
+}  // namespace
+}  // namespace edgetrain
