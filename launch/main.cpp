@@ -12,6 +12,7 @@
 #include "launch/cli/command_line.h"
 #include "launch/cli/launcher.h"
 #include "launch/cli/text_verbs.h"
+#include "launch/runs/inspect.h"
 #include "launch/runs/run_job.h"
 #include "parallel/comm/mpi.h"
 
@@ -32,6 +33,8 @@ int run_verb(const CommandLine& command, int& argc, char**& argv) {
   switch (command.verb) {
     case CommandVerb::plan: plan_job(command); return 0;
     case CommandVerb::check: check_job(command); return 0;
+    case CommandVerb::inspect: std::fputs(inspect(command.target).c_str(), stdout); return 0;
+    case CommandVerb::bench: return static_cast<int>(bench_job(command, argc, argv));
     default: return static_cast<int>(run_job(command, argc, argv));
   }
 }

@@ -41,7 +41,8 @@ CheckpointWriter::CheckpointWriter(std::filesystem::path folder, std::int64_t st
       own_staging_(options.staging.empty() ? kOwnStagingBytes : 0),
       exchange_(world, options.staging.empty() ? std::span(own_staging_) : options.staging, options.deadline) {
   ET_CHECK(step >= 0, "step {}", step);
-  ET_CHECK(options.chunk_bytes >= 8 && options.chunk_bytes % 8 == 0, "chunk_bytes {}", options.chunk_bytes);
+  ET_CHECK(options.chunk_bytes >= 8 && options.chunk_bytes % 8 == 0 && options.chunk_bytes <= kMaxChunkBytes,
+           "chunk_bytes {}", options.chunk_bytes);
   std::string verdict;
   if (world_.rank() == 0) {
     try {

@@ -331,7 +331,9 @@ CheckpointManifest parse_manifest(std::string_view text, std::string_view origin
   CheckpointManifest manifest;
   manifest.step = fields.integer("step", 0);
   manifest.chunk_bytes = fields.integer("chunk_bytes", 8);
-  if (manifest.chunk_bytes % 8 != 0) fields.fail("'chunk_bytes' must be a multiple of 8");
+  if (manifest.chunk_bytes % 8 != 0 || manifest.chunk_bytes > kMaxChunkBytes) {
+    fields.fail(fmt::format("'chunk_bytes' must be a multiple of 8, at most {}", kMaxChunkBytes));
+  }
   for (const Json& file : fields.array("files")) {
     manifest.files.push_back(parse_file(file, origin, manifest.files.size()));
   }

@@ -18,6 +18,7 @@ namespace edgetrain {
 
 inline constexpr std::int64_t kManifestVersion = 1;
 inline constexpr std::int64_t kManifestMaxBytes = std::int64_t{512} << 20;
+inline constexpr std::int64_t kMaxChunkBytes = std::int64_t{1} << 30;
 inline constexpr std::string_view kManifestName = "manifest.json";
 
 /// A rectangle, row-major and dense at byte `offset` of files[file]. One hash per chunk_bytes of it.
@@ -45,7 +46,7 @@ struct CheckpointFile {
 
 struct CheckpointManifest {
   std::int64_t step = 0;
-  std::int64_t chunk_bytes = 0;  // a multiple of 8
+  std::int64_t chunk_bytes = 0;  // a multiple of 8, at most kMaxChunkBytes
   std::vector<CheckpointFile> files;
   std::vector<CheckpointTensor> tensors;  // sorted by name, then state
   Json meta;                              // an object; the writer's

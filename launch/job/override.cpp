@@ -223,6 +223,7 @@ class Applier {
       return;
     }
     list.kind = YamlNode::Kind::list;
+    list.at = change_.at;  // a list that is now too long is this argument's doing
     if (change_.value.kind != YamlNode::Kind::list) {
       list.items.push_back(std::move(change_.value));
       return;

@@ -16,6 +16,10 @@
 namespace edgetrain {
 namespace {
 
+// Follows the text as an empty comment: yaml-cpp 0.7 takes a line break at the very end of a text for the end of an open
+// quote, and says nothing.
+constexpr const char* kLastLine = "\n#";
+
 // Ends the parse at once: after these nothing further in the text can be trusted.
 struct Refused {
   Problem problem;
@@ -24,7 +28,7 @@ struct Refused {
 class TreeBuilder : public YAML::EventHandler {
  public:
   TreeBuilder(std::shared_ptr<const Source> source, std::vector<Problem>& problems)
-      : source_(std::move(source)), problems_(problems) {}
+      : source_(std::move(source)), problems_(problems), lines_(count_lines(source_->text)) {}
 
   void OnDocumentStart(const YAML::Mark& mark) override {
     if (documents_++ > 0) {
@@ -68,7 +72,9 @@ class TreeBuilder : public YAML::EventHandler {
 
   [[nodiscard]] Location at(const YAML::Mark& mark) const {
     if (mark.is_null()) return {source_, 0, 0, 1};
-    return {source_, static_cast<std::size_t>(mark.line) + 1, static_cast<std::size_t>(mark.column) + 1, 1};
+    const auto line = static_cast<std::size_t>(mark.line) + 1;
+    if (line > lines_) return {source_, lines_, source_->line(lines_).size() + 1, 1};  // in kLastLine
+    return {source_, line, static_cast<std::size_t>(mark.column) + 1, 1};
   }
 
  private:
@@ -77,6 +83,11 @@ class TreeBuilder : public YAML::EventHandler {
     YAML::anchor_t anchor;
     std::optional<YamlNode> key;  // of a map: read, its value not yet
   };
+
+  static std::size_t count_lines(std::string_view text) {
+    if (text.ends_with('\n')) text.remove_suffix(1);
+    return static_cast<std::size_t>(std::ranges::count(text, '\n')) + 1;
+  }
 
   [[noreturn]] static void refuse(Location where, std::string message, std::string hint) {
     throw Refused{{std::move(where), std::move(message), std::move(hint)}};
@@ -154,6 +165,7 @@ class TreeBuilder : public YAML::EventHandler {
   std::vector<Frame> stack_;
   std::map<YAML::anchor_t, YamlNode> anchors_;
   std::optional<YamlNode> root_;
+  std::size_t lines_;
   std::size_t nodes_ = 0;
   int documents_ = 0;
 };
@@ -242,7 +254,7 @@ std::optional<YamlNode> load_yaml(const std::shared_ptr<const Source>& source, s
   const Location whole{source, 0, 0, 1};
   try {
     // Blanks instead of what stands before: locations then need no correction.
-    std::istringstream stream(std::string(begin, ' ') + source->text.substr(begin));
+    std::istringstream stream(std::string(begin, ' ') + source->text.substr(begin) + kLastLine);
     YAML::Parser parser(stream);
     while (parser.HandleNextDocument(builder)) {
     }
@@ -252,7 +264,11 @@ std::optional<YamlNode> load_yaml(const std::shared_ptr<const Source>& source, s
   } catch (const YAML::DeepRecursion&) {
     problems.push_back({whole, fmt::format("nested more than {} levels deep", kMaxJobDepth), ""});
   } catch (const YAML::Exception& error) {
-    problems.push_back({builder.at(error.mark), fmt::format("not valid YAML: {}", error.msg), ""});
+    const bool is_open_quote = error.msg == YAML::ErrorMsg::EOF_IN_SCALAR;
+    problems.push_back({builder.at(error.mark),
+                        is_open_quote ? "not valid YAML: a quote is opened and never closed"
+                                      : fmt::format("not valid YAML: {}", error.msg),
+                        ""});
   }
   return std::nullopt;
 }

@@ -9,6 +9,7 @@
 #include "core/io/file.h"
 #include "launch/cli/launcher.h"
 #include "launch/job/write.h"
+#include "launch/runs/bench_step.h"
 #include "launch/runs/flight_listener.h"
 #include "launch/runs/gemm_rate.h"
 #include "launch/runs/plan_text.h"
@@ -71,6 +72,11 @@ void prepare_folder(const PreparedRun& prepared, const std::filesystem::path& fo
   if (leader) write_file_atomically(folder / "resolved.yaml", write_resolved_yaml(prepared.resolved));
 }
 
+void bench(PreparedRun& prepared, Bringup& bringup) {
+  const std::string text = bench_step(prepared, bringup.replicas(), bringup.world());
+  if (bringup.world().rank() == 0) print(text);
+}
+
 RunEnd train(PreparedRun& prepared, Bringup& bringup, const std::filesystem::path& folder, std::int64_t& step) {
   const bool leader = bringup.world().rank() == 0;
   if (leader) print(plan_text(prepared));
@@ -103,6 +109,24 @@ RunEnd train(PreparedRun& prepared, Bringup& bringup, const std::filesystem::pat
 }
 
 }  // namespace
+
+ExitCode bench_job(const CommandLine& command, int& argc, char**& argv) {
+  if (command.bench != "step") throw JobError(fmt::format("bench knows 'step', not '{}'", command.bench));
+  const Place place = place_of_launcher();
+  PreparedRun prepared = prepare_run(command.target, command.overrides, place);
+  require_fit(prepared);
+  const std::filesystem::path folder = prepared.job().output_dir.value();
+  MpiSession session(argc, argv);
+  try {
+    make_folders(folder / "flight");
+    Bringup bringup(prepared, folder, place);
+    bench(prepared, bringup);
+  } catch (const std::exception& error) {
+    abort_run(error, folder, place.rank, 0);
+  }
+  session.close();
+  return ExitCode::done;
+}
 
 ExitCode run_job(const CommandLine& command, int& argc, char**& argv) {
   const Place place = place_of_launcher();

@@ -1,4 +1,4 @@
-// The verbs that need a job: run, plan, check.
+// The verbs that need a job: run, bench, plan, check.
 #pragma once
 
 #include "launch/cli/command_line.h"
@@ -8,6 +8,8 @@ namespace edgetrain {
 /// Starts MPI, runs the job's task and returns how it ended. Errors: JobError before anything was started (the caller
 /// prints it on rank 0), Error afterwards.
 [[nodiscard]] ExitCode run_job(const CommandLine& command, int& argc, char**& argv);
+/// `bench step job.yaml`: where the time of a step goes; see bench_step.h.
+[[nodiscard]] ExitCode bench_job(const CommandLine& command, int& argc, char**& argv);
 /// Prints the plan of the job for `--ranks` ranks; no MPI.
 void plan_job(const CommandLine& command);
 /// Prints that the job is right, or throws.

@@ -63,7 +63,9 @@ class Evidence {
     for (int rank = 0; rank < world_size; ++rank) {
       logs_.push_back(read_flight(flight_path(dir, rank)));
       states_.push_back(ProcessState::running);
-      if (logs_.back() && logs_.back()->host == host) states_.back() = probe(logs_.back()->pid, logs_.back()->process_start);
+      if (logs_.back() && logs_.back()->owner.host == host) {
+        states_.back() = probe(logs_.back()->owner.pid, logs_.back()->owner.process_start);
+      }
     }
   }
 
@@ -75,7 +77,7 @@ class Evidence {
   [[nodiscard]] Ranks with_state(ProcessState state) const {
     Ranks result;
     for (int rank = 0; rank < size(); ++rank) {
-      if (this->state(rank) == state && !(log(rank) && log(rank)->closed)) result.insert(rank);
+      if (this->state(rank) == state && !(log(rank) && log(rank)->owner.closed)) result.insert(rank);
     }
     return result;
   }
@@ -175,7 +177,7 @@ Ranks longest_in_a_phase(const Evidence& evidence) {
   std::int64_t oldest = 0;
   for (int rank = 0; rank < evidence.size(); ++rank) {
     const auto& log = evidence.log(rank);
-    if (!log || log->closed) continue;
+    if (!log || log->owner.closed) continue;
     if (!result.empty() && log->phase_since_ns > oldest - kSecond / 10) continue;
     oldest = log->phase_since_ns;
     result = {rank};
@@ -189,7 +191,7 @@ std::string last_seen(const Evidence& evidence, int rank) {
   const char* state = evidence.state(rank) == ProcessState::dead      ? ", the process is gone"
                       : evidence.state(rank) == ProcessState::stopped ? ", the process is stopped"
                                                                       : "";
-  return fmt::format("rank {} ({}, pid {}{}), last seen {} ago in step {}, '{}'", rank, log->host, log->pid, state,
+  return fmt::format("rank {} ({}, pid {}{}), last seen {} ago in step {}, '{}'", rank, log->owner.host, log->owner.pid, state,
                      seconds_since(log->phase_since_ns, evidence.now()), log->step, log->phase);
 }
 
@@ -256,10 +258,26 @@ Diagnosis diagnose(const std::filesystem::path& dir, int world_size, std::int64_
   return blame(longest_in_a_phase(evidence), "nobody waits for a missing rank; it has been longest in one phase");
 }
 
-std::vector<int> dead_ranks(const std::filesystem::path& dir, int world_size, const std::string& host,
+std::vector<int> ranks_on(const std::filesystem::path& dir, int world_size, const std::string& host) {
+  std::vector<int> result;
+  for (int rank = 0; rank < world_size; ++rank) {
+    const auto owner = read_flight_owner(flight_path(dir, rank));
+    if (owner && owner->host == host) result.push_back(rank);
+  }
+  return result;
+}
+
+std::vector<int> dead_among(const std::filesystem::path& dir, const std::vector<int>& ranks,
                             const ProcessProbe& probe) {
-  const Ranks dead = Evidence(dir, world_size, 0, host, probe).with_state(ProcessState::dead);
-  return {dead.begin(), dead.end()};
+  std::vector<int> result;
+  for (const int rank : ranks) {
+    const auto owner = read_flight_owner(flight_path(dir, rank));
+    if (!owner || owner->closed || probe(owner->pid, owner->process_start) != ProcessState::dead) continue;
+    // A process closes its record before it ends, so one that is gone is asked again.
+    const auto after = read_flight_owner(flight_path(dir, rank));
+    if (after && !after->closed) result.push_back(rank);
+  }
+  return result;
 }
 
 }  // namespace edgetrain

@@ -31,8 +31,10 @@ using ProcessProbe = std::function<ProcessState(int pid, std::uint64_t start)>;
 [[nodiscard]] Diagnosis diagnose(const std::filesystem::path& dir, int world_size, std::int64_t now_ns,
                                  const std::string& host, const ProcessProbe& probe = probe_process);
 
-/// Ranks of this host whose process is gone although it had not closed its record. Cheap enough for every second.
-[[nodiscard]] std::vector<int> dead_ranks(const std::filesystem::path& dir, int world_size, const std::string& host,
+/// The ranks whose record says that they run on `host`.
+[[nodiscard]] std::vector<int> ranks_on(const std::filesystem::path& dir, int world_size, const std::string& host);
+/// Those of `ranks`, all on this host, whose process is gone although it had not closed its record.
+[[nodiscard]] std::vector<int> dead_among(const std::filesystem::path& dir, const std::vector<int>& ranks,
                                           const ProcessProbe& probe = probe_process);
 
 }  // namespace edgetrain

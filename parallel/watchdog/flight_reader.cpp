@@ -96,18 +96,25 @@ void read_calls(const FlightFile& file, FlightLog& log) {
   }
 }
 
+FlightOwner owner_in(const FlightFile& file) {
+  return {file.rank, file.pid, file.process_start, text_in(file.host), file.closed.load() != 0};
+}
+
 }  // namespace
+
+std::optional<FlightOwner> read_flight_owner(const std::filesystem::path& path) {
+  const Mapping mapping(path);
+  const FlightFile* file = mapping.flight();
+  if (file == nullptr) return std::nullopt;
+  return owner_in(*file);
+}
 
 std::optional<FlightLog> read_flight(const std::filesystem::path& path) {
   const Mapping mapping(path);
   const FlightFile* file = mapping.flight();
   if (file == nullptr) return std::nullopt;
   FlightLog log;
-  log.rank = file->rank;
-  log.pid = file->pid;
-  log.process_start = file->process_start;
-  log.host = text_in(file->host);
-  log.closed = file->closed.load() != 0;
+  log.owner = owner_in(*file);
   log.polled_ns = file->polled_ns.load();
   read_phase(file->phase, log);
   read_groups(*file, log);

@@ -29,12 +29,17 @@ struct FlightGroupLog {
   std::uint64_t collectives_started = 0;
 };
 
-/// Times are nanoseconds of CLOCK_REALTIME.
-struct FlightLog {
+/// The process that writes (wrote) a record.
+struct FlightOwner {
   int rank = 0, pid = 0;
   std::uint64_t process_start = 0;
   std::string host;
-  bool closed = false;
+  bool closed = false;  // it is done with communication: its end is no accident
+};
+
+/// Times are nanoseconds of CLOCK_REALTIME.
+struct FlightLog {
+  FlightOwner owner;
   std::int64_t polled_ns = 0;
   std::int64_t step = 0, phase_since_ns = 0;
   std::string phase;
@@ -44,6 +49,8 @@ struct FlightLog {
 
 /// Nothing when there is no complete record of this build there.
 [[nodiscard]] std::optional<FlightLog> read_flight(const std::filesystem::path& path);
+/// The first lines only, for frequent looks.
+[[nodiscard]] std::optional<FlightOwner> read_flight_owner(const std::filesystem::path& path);
 /// The clock of the stamps, now.
 [[nodiscard]] std::int64_t flight_now();
 

@@ -52,6 +52,12 @@ std::filesystem::path flight_path(const std::filesystem::path& dir, int rank) {
   return dir / fmt::format("flight-{}.bin", rank);
 }
 
+std::string flight_host() {
+  char name[256] = {};
+  if (::gethostname(name, sizeof(name) - 1) != 0) return "unknown host";
+  return std::string(name).substr(0, sizeof(FlightFile::host) - 1);
+}
+
 FlightRecord::FlightRecord(const std::filesystem::path& dir, int rank, int world_size)
     : dir_(dir),
       rank_(rank),
@@ -64,7 +70,7 @@ FlightRecord::FlightRecord(const std::filesystem::path& dir, int rank, int world
   file_->world_size = world_size;
   file_->pid = ::getpid();
   file_->process_start = process_start(file_->pid);
-  ::gethostname(file_->host, sizeof(file_->host) - 1);
+  set_text(file_->host, flight_host());
   file_->pool_ints = flight_pool_ints(world_size);
   file_->polled_ns = clock_ns(CLOCK_REALTIME);
   set_phase(0, "starting");

@@ -62,6 +62,8 @@ class FlightRecord {
   FlightFile* file_ = nullptr;
 };
 
+/// The name of this host as records have it (at most 63 characters).
+[[nodiscard]] std::string flight_host();
 /// `<dir>/flight-<rank>.bin`.
 [[nodiscard]] std::filesystem::path flight_path(const std::filesystem::path& dir, int rank);
 

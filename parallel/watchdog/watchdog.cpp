@@ -1,32 +1,20 @@
 #include "parallel/watchdog/watchdog.h"
 
-#include <unistd.h>
-
-#include <algorithm>
-#include <array>
-#include <utility>
-
 #include <fmt/format.h>
 
+#include <utility>
+
 #include "parallel/watchdog/flight_reader.h"
+#include "parallel/watchdog/flight_record.h"
 
 namespace edgetrain {
-namespace {
-
-std::string own_host() {
-  std::array<char, 64> name{};  // as long as the record's field
-  ::gethostname(name.data(), name.size() - 1);
-  return name.data();
-}
-
-}  // namespace
-
 Watchdog::Watchdog(std::filesystem::path dir, int world_size, const WatchdogOptions& options, Callback on_verdict)
     : dir_(std::move(dir)),
       world_size_(world_size),
       options_(options),
       on_verdict_(std::move(on_verdict)),
-      host_(own_host()),
+      host_(flight_host()),
+      neighbours_(options.watch_peers ? ranks_on(dir_, world_size, host_) : std::vector<int>{}),
       deadline_ms_(options.deadline.count()),
       last_beat_(std::chrono::steady_clock::now()),
       thread_([this] { watch(); }) {}
@@ -63,7 +51,7 @@ std::optional<Diagnosis> Watchdog::look() {
   }
   const std::chrono::milliseconds deadline{deadline_ms_.load(std::memory_order_relaxed)};
   const bool late = deadline.count() > 0 && now - last_beat_ > deadline;
-  const bool peer_died = options_.watch_peers && !dead_ranks(dir_, world_size_, host_).empty();
+  const bool peer_died = !dead_among(dir_, neighbours_).empty();
   if (!late && !peer_died) return std::nullopt;
   Diagnosis diagnosis = diagnose(dir_, world_size_, flight_now(), host_);
   if (late) diagnosis.text = fmt::format("no progress for {} ms.\n{}", deadline.count(), diagnosis.text);

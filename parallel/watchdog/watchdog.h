@@ -14,6 +14,7 @@
 #include <optional>
 #include <string>
 #include <thread>
+#include <vector>
 
 #include "parallel/watchdog/diagnosis.h"
 
@@ -52,6 +53,7 @@ class Watchdog {
   WatchdogOptions options_;
   Callback on_verdict_;
   std::string host_;
+  std::vector<int> neighbours_;  // ranks of this host, if they are watched
   std::atomic<std::uint64_t> beats_{0};
   std::atomic<std::int64_t> deadline_ms_;
   std::uint64_t seen_beats_ = 0;

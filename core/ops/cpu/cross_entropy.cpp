@@ -35,43 +35,41 @@ namespace HWY_NAMESPACE {
 
 // Per lane: the largest value so far and the sum of exp(x - largest). The sum is rescaled only when the maximum grows,
 // which stops soon after the start of a row.
-class Running {
- public:
-  HWY_INLINE void add(V x) {
-    const D d;
-    if (!hn::AllFalse(d, hn::Gt(x, maximum_))) {
-      const V grown = hn::Max(x, maximum_);
-      sum_ = hn::Mul(sum_, exp_f32(d, hn::Sub(maximum_, grown)));
-      maximum_ = grown;
-    }
-    sum_ = hn::Add(sum_, exp_f32(d, hn::Sub(x, maximum_)));
-  }
-  [[nodiscard]] HWY_INLINE Softmax total() const {
-    const D d;
-    const V all = hn::MaxOfLanes(d, maximum_);
-    const V scaled = hn::Mul(sum_, exp_f32(d, hn::Sub(maximum_, all)));
-    return {hn::GetLane(all), hn::GetLane(hn::SumOfLanes(d, scaled))};
-  }
-
- private:
-  // Finite, so that the first difference is not infinity minus infinity.
-  V maximum_ = hn::Set(D(), std::numeric_limits<float>::lowest());
-  V sum_ = hn::Zero(D());
+struct Running {
+  V maximum, sum;
 };
+
+HWY_INLINE void add(Running& running, V x) {
+  const D d;
+  if (!hn::AllFalse(d, hn::Gt(x, running.maximum))) {
+    const V grown = hn::Max(x, running.maximum);
+    running.sum = hn::Mul(running.sum, exp_f32(d, hn::Sub(running.maximum, grown)));
+    running.maximum = grown;
+  }
+  running.sum = hn::Add(running.sum, exp_f32(d, hn::Sub(x, running.maximum)));
+}
+
+HWY_INLINE Softmax total(const Running& running) {
+  const D d;
+  const V all = hn::MaxOfLanes(d, running.maximum);
+  const V scaled = hn::Mul(running.sum, exp_f32(d, hn::Sub(running.maximum, all)));
+  return {hn::GetLane(all), hn::GetLane(hn::SumOfLanes(d, scaled))};
+}
 
 Softmax softmax_of(const float* x, std::size_t n) {
   const D d;
   const std::size_t lanes = hn::Lanes(d);
-  Running running;
+  // Finite, so that the first difference is not infinity minus infinity.
+  Running running{set(std::numeric_limits<float>::lowest()), hn::Zero(d)};
   std::size_t i = 0;
-  for (; i + lanes <= n; i += lanes) running.add(hn::LoadU(d, x + i));
+  for (; i + lanes <= n; i += lanes) add(running, hn::LoadU(d, x + i));
   if (i < n) {  // lanes past the end weigh nothing
     HWY_ALIGN float tail[hn::MaxLanes(d)];
     hn::Store(hn::Set(d, -std::numeric_limits<float>::infinity()), d, tail);
     std::memcpy(tail, x + i, (n - i) * sizeof(float));
-    running.add(hn::Load(d, tail));
+    add(running, hn::Load(d, tail));
   }
-  return running.total();
+  return total(running);
 }
 
 void store_tail(V value, float* to, Tail tail) {

@@ -119,7 +119,7 @@ void save(const std::filesystem::path& folder, std::int64_t step, std::uint32_t 
           std::uint32_t layout = 1) {
   SelfCommunicator world("self");
   auto model = sample_model(seed);
-  CheckpointWriter writer(folder, step, world, {.disk = &disk, .chunk_bytes = 64, .reserve_bytes = 8000});
+  CheckpointWriter writer(folder, step, world, {.disk = &disk, .chunk_bytes = 256, .reserve_bytes = 8000});
   write_model(model, writer, world, layout);
   writer.set_meta(R"({"seed": 1234})");
   writer.commit();
@@ -449,7 +449,7 @@ TEST_P(CheckpointFaults, OldOrNewIsAlwaysThere) {
     }
     ASSERT_LT(at, 1000);
   }
-  EXPECT_GT(at, 40);  // the loop did meet the many writes of the shard
+  EXPECT_GT(at, 30);  // the loop did meet the many writes of the shard
 }
 
 INSTANTIATE_TEST_SUITE_P(

@@ -10,6 +10,8 @@
 #include <string>
 #include <string_view>
 
+#include "core/base/error.h"
+
 namespace edgetrain::testing {
 
 class TempFolder {
@@ -33,6 +35,7 @@ class TempFolder {
 };
 
 inline void put(const std::filesystem::path& path, std::string_view bytes) {
+  std::filesystem::remove(path);  // ext4 flushes a file that is truncated and written again, which takes milliseconds
   std::ofstream file(path, std::ios::binary | std::ios::trunc);
   file.write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
   ASSERT_TRUE(file.flush().good()) << path;

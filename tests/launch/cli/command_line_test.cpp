@@ -25,7 +25,7 @@ void expect_refused(const std::vector<std::string>& arguments, const std::string
 
 TEST(CommandLine, TheVerbMayBeLeftOut) {
   const auto command = read({"job.yaml", "train.steps=3", "~seed"});
-  EXPECT_EQ(command.verb, Verb::run);
+  EXPECT_EQ(command.verb, CommandVerb::run);
   EXPECT_EQ(command.target, "job.yaml");
   ASSERT_EQ(command.overrides.size(), 2U);
   EXPECT_EQ(command.overrides[0].text, "train.steps=3");
@@ -35,7 +35,7 @@ TEST(CommandLine, TheVerbMayBeLeftOut) {
 }
 
 TEST(CommandLine, Verbs) {
-  EXPECT_EQ(read({"check", "job.yaml"}).verb, Verb::check);
+  EXPECT_EQ(read({"check", "job.yaml"}).verb, CommandVerb::check);
   EXPECT_EQ(read({"plan", "job.yaml", "--ranks", "64", "a=b"}).ranks, 64);
   EXPECT_EQ(read({"plan", "--ranks=64", "job.yaml"}).target, "job.yaml");
   EXPECT_EQ(read({"inspect", "runs/x"}).target, "runs/x");
@@ -45,10 +45,10 @@ TEST(CommandLine, Verbs) {
   EXPECT_EQ(read({"explain", "train.steps"}).target, "train.steps");
   EXPECT_EQ(read({"explain"}).target, "");
   EXPECT_EQ(read({"init", "-"}).target, "-");
-  for (const auto* word : {"--help", "-h", "help"}) EXPECT_EQ(read({word}).verb, Verb::help);
-  EXPECT_EQ(read({"--version"}).verb, Verb::version);
-  EXPECT_EQ(read({"plan", "--help"}).verb, Verb::help);
-  EXPECT_EQ(read({"docs"}).verb, Verb::docs);
+  for (const auto* word : {"--help", "-h", "help"}) EXPECT_EQ(read({word}).verb, CommandVerb::help);
+  EXPECT_EQ(read({"--version"}).verb, CommandVerb::version);
+  EXPECT_EQ(read({"plan", "--help"}).verb, CommandVerb::help);
+  EXPECT_EQ(read({"docs"}).verb, CommandVerb::docs);
 }
 
 TEST(CommandLine, Mistakes) {

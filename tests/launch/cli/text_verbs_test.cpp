@@ -59,11 +59,11 @@ TEST(TextVerbs, DocsAndSchema) {
 }
 
 TEST(TextVerbs, TheOthersAreNone) {
-  EXPECT_FALSE(is_text_verb(Verb::run));
-  EXPECT_TRUE(is_text_verb(Verb::explain));
+  EXPECT_FALSE(is_text_verb(CommandVerb::run));
+  EXPECT_TRUE(is_text_verb(CommandVerb::explain));
   std::ostringstream out;
   CommandLine command;
-  command.verb = Verb::run;
+  command.verb = CommandVerb::run;
   EXPECT_THROW(run_text_verb(command, {}, out), Error);
 }
 

@@ -73,9 +73,9 @@ TEST(SolveBatch, WhateverItAnswersIsConsistentAndKeepsWhatIsWritten) {
       continue;
     }
     ASSERT_EQ(answer.batch->global, answer.batch->micro * answer.batch->accumulation * dp);
-    if (written.global) ASSERT_EQ(answer.batch->global, *written.global);
-    if (written.micro) ASSERT_EQ(answer.batch->micro, *written.micro);
-    if (written.accumulation) ASSERT_EQ(answer.batch->accumulation, *written.accumulation);
+    ASSERT_EQ(answer.batch->global, written.global.value_or(answer.batch->global));
+    ASSERT_EQ(answer.batch->micro, written.micro.value_or(answer.batch->micro));
+    ASSERT_EQ(answer.batch->accumulation, written.accumulation.value_or(answer.batch->accumulation));
   }
 }
 

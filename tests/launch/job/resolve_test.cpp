@@ -76,7 +76,7 @@ TEST(Resolve, HardwareThatMultipliesBf16GetsIt) {
 TEST(Resolve, DefaultsThatDoNotFitGiveWay) {
   const auto job = resolved({"train.steps=15", "optimizer.lr=1e-5", "data.val_fraction=0"}, machine(16));
   EXPECT_EQ(reason(job, "lr_scheduler.warmup_steps"), "1 (the default of 20 does not fit into train.steps: 15)");
-  EXPECT_EQ(job.job.lr_scheduler.min_lr, 1e-6);
+  EXPECT_DOUBLE_EQ(job.job.lr_scheduler.min_lr, 1e-6);
   EXPECT_EQ(reason(job, "train.eval_interval"), "0 (data.val_fraction: 0 keeps no text)");
   EXPECT_EQ(reason(job, "train.micro_batch_size"), "2 (a global batch of 32 over 16 data-parallel ranks)");
   EXPECT_EQ(resolved({"train.steps=1"}, machine(1)).job.lr_scheduler.warmup_steps, 0);

@@ -70,8 +70,26 @@ TEST(Yaml, TabsDoNotIndent) {
 
 TEST(Yaml, UnclosedFlow) {
   EXPECT_CONTAINS(errors("data: {path: [a, b}\n"), "job.yaml:1:19: error: not valid YAML: ");
-  EXPECT_CONTAINS(errors("data: {path: [a, b\n"), "error: not valid YAML: ");
-  EXPECT_CONTAINS(errors("data: \"path\n"), "error: not valid YAML: ");
+  EXPECT_CONTAINS(errors("seed: 1\ndata: {path: [a, b\n"), "job.yaml:2:19: error: not valid YAML: ");
+}
+
+// yaml-cpp 0.7 closes the quote at the end of the file and says nothing.
+TEST(Yaml, UnclosedQuote) {
+  EXPECT_EQ(errors("seed: \"path\n"),
+            "job.yaml:1:12: error: not valid YAML: a quote is opened and never closed\n"
+            "  seed: \"path\n"
+            "             ^\n"
+            "1 error; nothing was started.\n");
+  EXPECT_CONTAINS(errors("seed: \"path\n\n"), "a quote is opened and never closed");
+  EXPECT_CONTAINS(errors("model: {preset: x}\ndata:\n  path: 'it''s\n"), "job.yaml:3:15: error: not valid YAML: a quote is");
+  EXPECT_CONTAINS(errors(kMinimal, {"output_dir=\"x"}), "argument 2: error: not valid YAML: a quote is opened");
+}
+
+TEST(Yaml, BlockScalarsAtTheEndOfAFile) {
+  for (const auto* end : {"", "\n", "\n\n"}) {
+    const auto parsed = parse(std::string(kMinimal) + "generate:\n  prompt: |-\n    two\n    lines" + end);
+    EXPECT_EQ(parsed.job.generate.prompt, "two\nlines");
+  }
 }
 
 TEST(Yaml, ListAndScalarRoots) {
@@ -143,7 +161,7 @@ TEST(Yaml, CarriageReturnsAreFine) {
   EXPECT_TRUE(parsed.problems.empty()) << format(parsed.problems);
   EXPECT_EQ(parsed.job.data.seq_len, 17);
   EXPECT_CONTAINS(errors("model: {preset: llama-tiny}\r\ndata: {path: [x], seqlen: 1}\r\n"),
-                  "job.yaml:2:18: error: unknown key 'seqlen' in 'data'\n  data: {path: [x], seqlen: 1}\n");
+                  "job.yaml:2:19: error: unknown key 'seqlen' in 'data'\n  data: {path: [x], seqlen: 1}\n");
 }
 
 TEST(Yaml, ByteOrderMarkIsFine) {

@@ -2,7 +2,6 @@
 #pragma once
 
 #include <gtest/gtest.h>
-#include <mpi.h>
 
 #include <algorithm>
 #include <chrono>
@@ -14,7 +13,7 @@
 
 #include "core/comm/communicator.h"
 #include "core/tensor/bf16.h"
-#include "parallel/comm/host_communicator.h"
+#include "core/tensor/dtype.h"
 
 namespace edgetrain::testing {
 

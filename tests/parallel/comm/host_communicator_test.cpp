@@ -5,6 +5,7 @@
 
 #include "comm_support.h"
 #include "core/comm/stream.h"
+#include "parallel/comm/host_communicator.h"
 
 namespace edgetrain::testing {
 namespace {

@@ -1,0 +1,45 @@
+// What forward and backward share about a tile of scores (keys, queries), for every Highway target.
+#if defined(EDGETRAIN_CORE_OPS_CPU_ATTENTION_SOFTMAX_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef EDGETRAIN_CORE_OPS_CPU_ATTENTION_SOFTMAX_INL_H_
+#undef EDGETRAIN_CORE_OPS_CPU_ATTENTION_SOFTMAX_INL_H_
+#else
+#define EDGETRAIN_CORE_OPS_CPU_ATTENTION_SOFTMAX_INL_H_
+#endif
+
+#include <limits>
+
+#include "core/ops/cpu/attention_blocks.h"
+#include "core/ops/cpu/lanes-inl.h"
+#include "core/ops/cpu/simd_math-inl.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace edgetrain::cpu {
+namespace HWY_NAMESPACE {
+
+/// scores[j][i] = -inf where query queries.begin + i must not see key keys.begin + j.
+HWY_INLINE void mask_scores(const MaskItem& item, Span queries, Span keys, float* scores) {
+  const D d;
+  const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
+  const V hidden = set(-std::numeric_limits<float>::infinity());
+  for (std::int64_t j = 0; j < keys.size(); ++j) {
+    // Visible: first <= i <= last. Clamped to the tile, so that both are exact as floats.
+    const std::int64_t offset = keys.begin + j - queries.begin;
+    const std::int64_t first = std::clamp<std::int64_t>(offset + item.lo, 0, kQueryBlock);
+    const std::int64_t last = std::clamp<std::int64_t>(offset + item.hi, -1, kQueryBlock);
+    if (first == 0 && last >= kQueryBlock - 1) continue;
+    const V low = set(static_cast<float>(first)), high = set(static_cast<float>(last));
+    for (std::int64_t i = 0; i < kQueryBlock; i += lanes) {
+      const V index = hn::Iota(d, static_cast<float>(i));
+      float* at = scores + j * kQueryBlock + i;
+      const auto visible = hn::And(hn::Ge(index, low), hn::Le(index, high));
+      hn::StoreU(hn::IfThenElse(visible, hn::LoadU(d, at), hidden), d, at);
+    }
+  }
+}
+
+// NOLINTNEXTLINE(google-readability-namespace-comments)
+}  // namespace HWY_NAMESPACE
+}  // namespace edgetrain::cpu
+HWY_AFTER_NAMESPACE();
+
+#endif  // per-target include guard
