@@ -1,12 +1,15 @@
-// Own collectives against MPI's, side by side in one run: mpirun -np N bench_collectives [all_reduce|...] [network]
+// Own collectives against MPI's, side by side in one run: mpirun -np N bench_collectives [all_reduce|...]
+// [network]
+//   [from=KiB] [section=KiB] [fetch=KiB] [slots=n] [direct=KiB] [stream=KiB] [segment=KiB] [depth=n]
 //
-// Why alternating (A B A B ...): a machine that others use drifts by more than the difference to be shown; ratios of
-// neighbours drift together. Figures are medians over the rounds; a round's time is that of the slowest rank.
+// Why alternating (A B A B ...): a machine that others use drifts by more than the difference to be shown;
+// ratios of neighbours drift together. Figures are medians over the rounds; a round's time is that of the
+// slowest rank.
 //
 // The bound for all_reduce inside a node. A rank moves, per message of M bytes, N ranks, reads plus writes:
-//   copy in (N-1)/N M twice; sum: reads M, writes M/N to the window and M/N to `out`; copy out (N-1)/N M twice:
-//   4(N-1)/N M + M + 2M/N = (5 - 2/N) M. A copy of b bytes per second and rank (all ranks at once, measured here)
-//   moves 2b, so the rate M / time is at most 2b / (5 - 2/N).
+//   copy in (N-1)/N M twice; sum: reads M, writes M/N to the window and M/N to `out`; copy out (N-1)/N M
+//   twice: 4(N-1)/N M + M + 2M/N = (5 - 2/N) M. A copy of b bytes per second and rank (all ranks at once,
+//   measured here) moves 2b, so the rate M / time is at most 2b / (5 - 2/N).
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -15,6 +18,7 @@
 #include <cstring>
 #include <functional>
 #include <numeric>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -42,7 +46,8 @@ double seconds_of(const MpiComm& world, int repeats, const std::function<void()>
 }
 
 double median(std::vector<double> values) {
-  std::nth_element(values.begin(), values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2), values.end());
+  std::nth_element(values.begin(), values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2),
+                   values.end());
   return values[values.size() / 2];
 }
 
@@ -63,7 +68,8 @@ void run_mpi(Collective op, Buffers& buffers, std::int64_t elements, const MpiCo
   if (op == Collective::all_reduce) {
     check_mpi(MPI_Allreduce(in, out, all, MPI_FLOAT, MPI_SUM, world.handle()), "MPI_Allreduce");
   } else if (op == Collective::reduce_scatter) {
-    check_mpi(MPI_Reduce_scatter_block(in, out, part, MPI_FLOAT, MPI_SUM, world.handle()), "MPI_Reduce_scatter_block");
+    check_mpi(MPI_Reduce_scatter_block(in, out, part, MPI_FLOAT, MPI_SUM, world.handle()),
+              "MPI_Reduce_scatter_block");
   } else {
     check_mpi(MPI_Allgather(in, part, MPI_FLOAT, out, part, MPI_FLOAT, world.handle()), "MPI_Allgather");
   }
@@ -73,7 +79,8 @@ struct Result {
   double own_seconds, mpi_seconds, ratio;
 };
 
-Result measure(Collective op, Buffers& buffers, std::int64_t elements, const MpiComm& world, HostCommunicator& comm) {
+Result measure(Collective op, Buffers& buffers, std::int64_t elements, const MpiComm& world,
+               HostCommunicator& comm) {
   const CommCall call = call_of(op, buffers, elements, world.size());
   const HostStream stream;
   const auto own = [&] { comm.start(call, stream, buffers.scratch).wait_host(kDeadline); };
@@ -100,7 +107,7 @@ double copy_bytes_per_second(Buffers& buffers, const MpiComm& world) {
   return static_cast<double>(bytes) / median(times);
 }
 
-void bench(std::string_view only, const HostCommOptions& options) {
+void bench(std::string_view only, std::int64_t smallest, const HostCommOptions& options) {
   const MpiComm world = MpiComm::world();
   ProgressList progress;
   HostCommunicator comm(world.duplicate(), "bench", options, progress, nullptr);
@@ -110,25 +117,28 @@ void bench(std::string_view only, const HostCommOptions& options) {
   const double copy_rate = copy_bytes_per_second(buffers, world);
   const double bound = 2 * copy_rate / (5.0 - 2.0 / world.size());
   if (talks) {
-    fmt::print("{} ranks, {} path, window {} KiB; all ranks copying at once: {:.2f} GB/s each\n"
-               "bound of all_reduce: 2 * {:.2f} / (5 - 2/{}) = {:.2f} GB/s\n",
-               world.size(), comm.group().shared ? "shared" : "network", comm.shared_bytes() >> 10, copy_rate / 1e9,
-               copy_rate / 1e9, world.size(), bound / 1e9);
+    fmt::print(
+        "{} ranks, {} path, window {} KiB; all ranks copying at once: {:.2f} GB/s each\n"
+        "bound of all_reduce: 2 * {:.2f} / (5 - 2/{}) = {:.2f} GB/s\n",
+        world.size(), comm.group().shared ? "shared" : "network", comm.shared_bytes() >> 10, copy_rate / 1e9,
+        copy_rate / 1e9, world.size(), bound / 1e9);
   }
   for (const Collective op : {Collective::all_reduce, Collective::reduce_scatter, Collective::all_gather}) {
     if (!only.empty() && only != name_of(op)) continue;
-    for (std::int64_t bytes = 1 << 10; bytes <= kLargest; bytes *= 4) {
+    for (std::int64_t bytes = smallest; bytes <= kLargest; bytes *= 4) {
       const std::int64_t elements = bytes / 4 / world.size() * world.size();
       buffers.scratch.resize(
           static_cast<std::size_t>(comm.scratch_bytes(call_of(op, buffers, elements, world.size()))));
       const Result r = measure(op, buffers, elements, world, comm);
       const double rate = static_cast<double>(bytes) / r.own_seconds;
       if (!talks) continue;
-      fmt::print("{:14} {:9} B: own {:10.1f} us {:6.2f} GB/s  MPI {:10.1f} us {:6.2f} GB/s  ratio {:5.2f}{}\n",
-                 name_of(op), bytes, r.own_seconds * 1e6, rate / 1e9, r.mpi_seconds * 1e6,
-                 static_cast<double>(bytes) / r.mpi_seconds / 1e9, r.ratio,
-                 op == Collective::all_reduce && bytes == kLargest ? fmt::format("  {:.2f} of the bound", rate / bound)
-                                                                   : "");
+      fmt::print(
+          "{:14} {:9} B: own {:10.1f} us {:6.2f} GB/s  MPI {:10.1f} us {:6.2f} GB/s  ratio {:5.2f}{}\n",
+          name_of(op), bytes, r.own_seconds * 1e6, rate / 1e9, r.mpi_seconds * 1e6,
+          static_cast<double>(bytes) / r.mpi_seconds / 1e9, r.ratio,
+          op == Collective::all_reduce && bytes == kLargest
+              ? fmt::format("  {:.2f} of the bound", rate / bound)
+              : "");
     }
   }
 }
@@ -136,19 +146,42 @@ void bench(std::string_view only, const HostCommOptions& options) {
 }  // namespace
 }  // namespace edgetrain
 
+namespace {
+
+// "key=value": one of the options in KiB (slots: a count), "network", or the name of a collective.
+bool set_option(edgetrain::HostCommOptions& options, std::string_view argument) {
+  const auto equals = argument.find('=');
+  if (equals == std::string_view::npos) return false;
+  const std::string_view key = argument.substr(0, equals);
+  const std::int64_t value = std::stoll(std::string(argument.substr(equals + 1)));
+  if (key == "slots") options.slots = static_cast<int>(value);
+  if (key == "section") options.section_bytes = value << 10;
+  if (key == "fetch") options.fetch_bytes = value << 10;
+  if (key == "direct") options.shared_direct_bytes = value << 10;
+  if (key == "stream") options.stream_bytes = value << 10;
+  if (key == "segment") options.segment_bytes = value << 10;
+  if (key == "depth") options.depth = static_cast<int>(value);
+  return true;
+}
+
+}  // namespace
+
 int main(int argc, char** argv) {
   edgetrain::MpiSession session(argc, argv);
   edgetrain::HostCommOptions options;
   std::string_view only;
+  std::int64_t smallest = 1 << 10;
   for (int i = 1; i < argc; ++i) {
     const std::string_view argument = argv[i];
     if (argument == "network") {
       options.path = edgetrain::CommPath::network;
-    } else {
+    } else if (argument.starts_with("from=")) {
+      smallest = std::stoll(std::string(argument.substr(5))) << 10;
+    } else if (!set_option(options, argument)) {
       only = argument;
     }
   }
-  edgetrain::bench(only, options);
+  edgetrain::bench(only, smallest, options);
   session.close();
   return 0;
 }

@@ -21,6 +21,14 @@ target_compile_definitions(edgetrain_flags INTERFACE _GLIBCXX_ASSERTIONS)
 if(CMAKE_BUILD_TYPE STREQUAL "Release")
   target_compile_definitions(edgetrain_flags INTERFACE _FORTIFY_SOURCE=2)
 endif()
+if(CMAKE_CXX_COMPILER_ID STREQUAL "Clang" AND CMAKE_CXX_COMPILER_VERSION VERSION_LESS 15)
+  target_compile_options(edgetrain_flags INTERFACE
+    "SHELL:-include ${PROJECT_SOURCE_DIR}/core/base/clang14_source_location.h")
+endif()
+if(EDGETRAIN_FUZZ)  # coverage of the libraries too, or the fuzzer sees no way into them
+  target_compile_options(edgetrain_flags INTERFACE -fsanitize=fuzzer-no-link)
+  target_link_options(edgetrain_flags INTERFACE -fsanitize=fuzzer-no-link)
+endif()
 if(EDGETRAIN_SANITIZE)
   target_compile_options(edgetrain_flags INTERFACE -fsanitize=${EDGETRAIN_SANITIZE} -fno-omit-frame-pointer
     -fno-sanitize-recover=all)

@@ -14,6 +14,7 @@
 #include "launch/cli/text_verbs.h"
 #include "launch/runs/inspect.h"
 #include "launch/runs/run_job.h"
+#include "launch/wait_policy.h"
 #include "parallel/comm/mpi.h"
 
 namespace {
@@ -62,6 +63,7 @@ int fail(const std::string& message) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  settle_wait_policy(argv);
   try {
     return run_verb(parse_command_line(std::vector<std::string>(argv + 1, argv + argc)), argc, argv);
   } catch (const JobError& error) {

@@ -21,7 +21,8 @@ double progress(const ScheduleParams& params, std::int64_t from, std::int64_t t)
 
 double wsd(const ScheduleParams& params, std::int64_t t) {
   ET_CHECK(params.decay_steps >= 1, "wsd with {} decay steps", params.decay_steps);
-  return between(params, progress(params, std::max(params.warmup_steps, params.total_steps - params.decay_steps), t));
+  return between(params,
+                 progress(params, std::max(params.warmup_steps, params.total_steps - params.decay_steps), t));
 }
 
 double inverse_sqrt(const ScheduleParams& params, std::int64_t t) {
@@ -40,11 +41,16 @@ double learning_rate(const ScheduleParams& params, std::int64_t t) {
   }
   const double p = progress(params, params.warmup_steps, t);
   switch (params.decay) {
-    case LrDecay::constant: return params.lr;
-    case LrDecay::linear: return between(params, p);
-    case LrDecay::cosine: return between(params, 0.5 - 0.5 * std::cos(std::numbers::pi * p));
-    case LrDecay::wsd: return wsd(params, t);
-    case LrDecay::inverse_sqrt: return inverse_sqrt(params, t);
+    case LrDecay::constant:
+      return params.lr;
+    case LrDecay::linear:
+      return between(params, p);
+    case LrDecay::cosine:
+      return between(params, 0.5 - 0.5 * std::cos(std::numbers::pi * p));
+    case LrDecay::wsd:
+      return wsd(params, t);
+    case LrDecay::inverse_sqrt:
+      return inverse_sqrt(params, t);
   }
   ET_ASSERT(false);
 }

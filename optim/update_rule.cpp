@@ -13,14 +13,14 @@ Tensor part(const Tensor& tensor, const DecayRange& range) {
   return tensor.absent() ? tensor : tensor.col_range(range.begin, range.end - range.begin);
 }
 
-// Neighbours of equal decay become one call: a bucket is mostly matrices, and calls on a few hundred elements cost
-// more than their work.
+// Neighbours of equal decay become one call: a bucket is mostly matrices, and calls on a few hundred elements
+// cost more than their work.
 std::vector<DecayRange> merged(std::span<const DecayRange> ranges, std::int64_t n) {
   std::vector<DecayRange> runs;
   std::int64_t end = 0;
   for (const auto& range : ranges) {
-    ET_CHECK(range.begin >= end && range.end >= range.begin && range.end <= n, "range [{}, {}) after {} of {}",
-             range.begin, range.end, end, n);
+    ET_CHECK(range.begin >= end && range.end >= range.begin && range.end <= n,
+             "range [{}, {}) after {} of {}", range.begin, range.end, end, n);
     end = range.end;
     if (range.begin == range.end) continue;
     if (!runs.empty() && runs.back().end == range.begin && runs.back().decay == range.decay) {
@@ -35,8 +35,8 @@ std::vector<DecayRange> merged(std::span<const DecayRange> ranges, std::int64_t 
 class AdamW final : public UpdateRule {
  public:
   explicit AdamW(const AdamWParams& params) : params_(params) {
-    ET_CHECK(params.beta1 >= 0.0 && params.beta1 < 1.0 && params.beta2 >= 0.0 && params.beta2 < 1.0, "betas {}, {}",
-             params.beta1, params.beta2);
+    ET_CHECK(params.beta1 >= 0.0 && params.beta1 < 1.0 && params.beta2 >= 0.0 && params.beta2 < 1.0,
+             "betas {}, {}", params.beta1, params.beta2);
     ET_CHECK(params.eps >= 0.0, "eps {}", params.eps);
   }
   [[nodiscard]] std::string_view name() const override { return "adamw"; }
@@ -96,14 +96,16 @@ class Sgd final : public UpdateRule {
 
 }  // namespace
 
-void UpdateRule::update(Ops& ops, const UpdateScalars& scalars, std::span<const DecayRange> ranges, Tensor grad,
-                        Tensor master, std::span<const Tensor> moments, Tensor out) const {
-  ET_CHECK(moments.size() == states().size(), "{} keeps {} states, got {}", name(), states().size(), moments.size());
+void UpdateRule::update(Ops& ops, const UpdateScalars& scalars, std::span<const DecayRange> ranges,
+                        Tensor grad, Tensor master, std::span<const Tensor> moments, Tensor out) const {
+  ET_CHECK(moments.size() == states().size(), "{} keeps {} states, got {}", name(), states().size(),
+           moments.size());
   ET_CHECK(grad.cols == master.cols, "{} gradients for {} weights", grad.cols, master.cols);
   std::array<Tensor, kMaxStates> parts;
   for (const auto& run : merged(ranges, master.cols)) {
     for (std::size_t i = 0; i < moments.size(); ++i) parts.at(i) = part(moments[i], run);
-    apply(ops, scalars, run.decay, part(grad, run), part(master, run), {parts.data(), moments.size()}, part(out, run));
+    apply(ops, scalars, run.decay, part(grad, run), part(master, run), {parts.data(), moments.size()},
+          part(out, run));
   }
 }
 

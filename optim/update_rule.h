@@ -1,9 +1,10 @@
 // An optimizer: what it keeps per element, its scalars per step, and the update of one stretch of a bucket.
 //
-// Why stretches: a ZeRO shard, a chunk streamed from host or SSD and a whole bucket are all ranges of a flat bucket.
-// The rule sees nothing but such a range, so for an elementwise rule every split gives the same bits (docs/proofs.md).
-// Weight decay differs between tensors of one bucket; ranges say where, and the rule makes one operator call per run
-// of equal decay. Rejected: a decay value per element (4 bytes of traffic for one bit of information).
+// Why stretches: a ZeRO shard, a chunk streamed from host or SSD and a whole bucket are all ranges of a flat
+// bucket. The rule sees nothing but such a range, so for an elementwise rule every split gives the same bits
+// (docs/proofs.md). Weight decay differs between tensors of one bucket; ranges say where, and the rule makes
+// one operator call per run of equal decay. Rejected: a decay value per element (4 bytes of traffic for one
+// bit of information).
 #pragma once
 
 #include <cstdint>
@@ -34,17 +35,20 @@ class UpdateRule {
   /// "adamw", "sgd": the name in jobs and checkpoints.
   [[nodiscard]] virtual std::string_view name() const = 0;
   [[nodiscard]] virtual std::span<const StateSpec> states() const = 0;
-  /// True: element i of the result depends on element i of the inputs only, so any range may be updated on its own.
+  /// True: element i of the result depends on element i of the inputs only, so any range may be updated on
+  /// its own.
   [[nodiscard]] virtual bool elementwise() const { return true; }
   /// The scalars of step t >= 1. Powers and bias corrections are computed in double and rounded once.
-  [[nodiscard]] virtual UpdateScalars update_scalars(std::int64_t step, double lr, double grad_scale) const = 0;
+  [[nodiscard]] virtual UpdateScalars update_scalars(std::int64_t step, double lr,
+                                                     double grad_scale) const = 0;
 
   /// One step on n elements, in place.
-  /// Shapes:  grad (1, n) f32 or bf16; master (1, n) f32; moments as states() says, each (1, n); out absent or (1, n),
+  /// Shapes:  grad (1, n) f32 or bf16; master (1, n) f32; moments as states() says, each (1, n); out absent
+  /// or (1, n),
   ///          which receives the rounded master. All contiguous.
   /// ranges:  ascending, disjoint, within [0, n); elements in no range (padding) are not touched.
-  void update(Ops& ops, const UpdateScalars& scalars, std::span<const DecayRange> ranges, Tensor grad, Tensor master,
-              std::span<const Tensor> moments, Tensor out) const;
+  void update(Ops& ops, const UpdateScalars& scalars, std::span<const DecayRange> ranges, Tensor grad,
+              Tensor master, std::span<const Tensor> moments, Tensor out) const;
 
  protected:
   /// One operator call; the tensors are exactly the elements to update.

@@ -1,5 +1,5 @@
-// How work is divided over ranks, and how long ranks wait for one another. Keys and their meaning: docs/job.md,
-// section `parallel`.
+// How work is divided over ranks, and how long ranks wait for one another. Keys and their meaning:
+// docs/job.md, section `parallel`.
 #pragma once
 
 #include <cstdint>

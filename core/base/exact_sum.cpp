@@ -58,9 +58,11 @@ bool any_bit_below(const Digits& digits, int position) {
 double rounded(const Digits& digits) {
   const int top = highest_bit(digits);
   if (top < 0) return 0.0;
-  const int lowest = std::max(top - (kMantissaBits - 1), 0);  // below 2^53 steps of 2^-1074 everything is exact
+  const int lowest =
+      std::max(top - (kMantissaBits - 1), 0);  // below 2^53 steps of 2^-1074 everything is exact
   std::uint64_t mantissa = 0;
-  for (int position = top; position >= lowest; --position) mantissa = 2 * mantissa + (bit_at(digits, position) ? 1 : 0);
+  for (int position = top; position >= lowest; --position)
+    mantissa = 2 * mantissa + (bit_at(digits, position) ? 1 : 0);
   if (lowest > 0 && bit_at(digits, lowest - 1)) {
     const bool above_half = any_bit_below(digits, lowest - 1);
     if (above_half || (mantissa & 1U) != 0) ++mantissa;
@@ -86,8 +88,8 @@ void ExactSum::add_finite(double value) {
   const unsigned position = exponent == 0 ? 0 : exponent - 1;  // of the mantissa's bit 0
 
   const unsigned shift = position % kDigitBits;
-  const std::uint64_t low = (mantissa & 0xffffffffU) << shift;  // below 2^63
-  const std::uint64_t high = (mantissa >> kDigitBits) << shift;  // below 2^52
+  const std::uint64_t low = (mantissa & 0xffffffffU) << shift;              // below 2^63
+  const std::uint64_t high = (mantissa >> kDigitBits) << shift;             // below 2^52
   const std::uint64_t middle = (low >> kDigitBits) + (high & 0xffffffffU);  // below 2^33
   const std::int64_t sign = (bits >> 63) != 0 ? -1 : 1;
   std::int64_t* digit = limbs_.data() + position / kDigitBits;
@@ -114,7 +116,8 @@ std::span<std::int64_t, ExactSum::kLimbs> ExactSum::limbs() {
 double ExactSum::value() const {
   const bool plus = limbs_[kPlusInf] != 0, minus = limbs_[kMinusInf] != 0;
   if (limbs_[kNan] != 0 || (plus && minus)) return std::numeric_limits<double>::quiet_NaN();
-  if (plus || minus) return plus ? std::numeric_limits<double>::infinity() : -std::numeric_limits<double>::infinity();
+  if (plus || minus)
+    return plus ? std::numeric_limits<double>::infinity() : -std::numeric_limits<double>::infinity();
 
   Digits digits;
   std::copy_n(limbs_.begin(), kDigits, digits.begin());

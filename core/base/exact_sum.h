@@ -1,10 +1,11 @@
 // A sum of doubles without rounding, so that neither order nor grouping can change it.
 //
-// Why: loss and gradient norm are sums over rows and buckets that every layout groups differently; a rounded sum would
-// then differ in the last bits, and so would the clipping coefficient and all later weights. Here every addend is
-// added exactly into a fixed-point number that covers the whole range of double (Kulisch & Miranker 1986), and only
-// value() rounds. Merging over ranks is one all_reduce (sum) of kLimbs int64.
-// Rejected: compensated and pairwise sums (better, still dependent on order); sorting (needs all values in one place).
+// Why: loss and gradient norm are sums over rows and buckets that every layout groups differently; a rounded
+// sum would then differ in the last bits, and so would the clipping coefficient and all later weights. Here
+// every addend is added exactly into a fixed-point number that covers the whole range of double (Kulisch &
+// Miranker 1986), and only value() rounds. Merging over ranks is one all_reduce (sum) of kLimbs int64.
+// Rejected: compensated and pairwise sums (better, still dependent on order); sorting (needs all values in
+// one place).
 #pragma once
 
 #include <array>
@@ -25,12 +26,12 @@ class ExactSum {
   void add(std::span<const float> values);
   void add(std::span<const double> values);
 
-  /// The whole state. Two sums merge by adding limbs as integers (in place, e.g. an all_reduce); the limbs of one sum
-  /// are below 2^32 in magnitude when this returns, so 2^30 of them can be added up.
+  /// The whole state. Two sums merge by adding limbs as integers (in place, e.g. an all_reduce); the limbs of
+  /// one sum are below 2^32 in magnitude when this returns, so 2^30 of them can be added up.
   [[nodiscard]] std::span<std::int64_t, kLimbs> limbs();
 
-  /// The sum, rounded to nearest even once; +-inf beyond the range. NaN or infinite addends give what IEEE addition in
-  /// any order gives. An empty sum is +0.
+  /// The sum, rounded to nearest even once; +-inf beyond the range. NaN or infinite addends give what IEEE
+  /// addition in any order gives. An empty sum is +0.
   [[nodiscard]] double value() const;
 
  private:
@@ -38,7 +39,7 @@ class ExactSum {
 
   // limbs_[i] counts 2^(32 i - 1074) for i < kDigits; behind them the three counts.
   std::array<std::int64_t, kLimbs> limbs_{};
-  std::int64_t pending_ = 0;                // additions since the last carry
+  std::int64_t pending_ = 0;  // additions since the last carry
 };
 
 }  // namespace edgetrain

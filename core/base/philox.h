@@ -1,7 +1,7 @@
 // Philox4x32-10: random bits as a pure function of (key, counter). Salmon et al., SC 2011.
 //
-// Why counter-based: initial weights, dropout and data order must not depend on which rank asks, in which order, or
-// how often. Rejected: stateful generators, which tie the values to a history.
+// Why counter-based: initial weights, dropout and data order must not depend on which rank asks, in which
+// order, or how often. Rejected: stateful generators, which tie the values to a history.
 #pragma once
 
 #include <array>
@@ -26,8 +26,10 @@ using PhiloxKey = std::array<std::uint32_t, 2>;
   for (int round = 0; round < kRounds; ++round) {
     const std::uint64_t product0 = kMultiply0 * counter[0];
     const std::uint64_t product1 = kMultiply1 * counter[2];
-    counter = {static_cast<std::uint32_t>(product1 >> 32) ^ counter[1] ^ key[0], static_cast<std::uint32_t>(product1),
-               static_cast<std::uint32_t>(product0 >> 32) ^ counter[3] ^ key[1], static_cast<std::uint32_t>(product0)};
+    counter = {static_cast<std::uint32_t>(product1 >> 32) ^ counter[1] ^ key[0],
+               static_cast<std::uint32_t>(product1),
+               static_cast<std::uint32_t>(product0 >> 32) ^ counter[3] ^ key[1],
+               static_cast<std::uint32_t>(product0)};
     key[0] += kWeyl0;
     key[1] += kWeyl1;
   }

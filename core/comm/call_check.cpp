@@ -7,7 +7,7 @@
 namespace edgetrain {
 namespace {
 
-#define CHECK_CALL(condition, what)                                                                     \
+#define CHECK_CALL(condition, what) \
   ET_CHECK(condition, "{} of '{}' on rank {} of {}: {}", name_of(call.op), call.site, rank, size, what)
 
 std::int64_t sum(std::span<const std::int64_t> counts) {
@@ -25,12 +25,14 @@ void check_reducible(const CommCall& call, int size, int rank) {
 
 void check_counts(const CommCall& call, int size, int rank) {
   const auto ranks = static_cast<std::size_t>(size);
-  CHECK_CALL(call.counts.size() == 2 * ranks, fmt::format("{} counts instead of 2 per rank", call.counts.size()));
+  CHECK_CALL(call.counts.size() == 2 * ranks,
+             fmt::format("{} counts instead of 2 per rank", call.counts.size()));
   for (const std::int64_t count : call.counts) CHECK_CALL(count >= 0, "a negative count");
   CHECK_CALL(sum(call.counts.first(ranks)) == call.in.numel(), "counts do not add up to `in`");
   CHECK_CALL(sum(call.counts.last(ranks)) == call.out.numel(), "counts do not add up to `out`");
   const auto own = static_cast<std::size_t>(rank);
-  CHECK_CALL(call.counts[own] == call.counts[ranks + own], "what goes to itself is not what comes from itself");
+  CHECK_CALL(call.counts[own] == call.counts[ranks + own],
+             "what goes to itself is not what comes from itself");
 }
 
 }  // namespace
@@ -52,10 +54,13 @@ void check_call(const CommCall& call, int size, int rank) {
     case Collective::all_gather:
       CHECK_CALL(call.out.numel() == call.in.numel() * size, "out is not in times the group");
       break;
-    case Collective::all_to_all: check_counts(call, size, rank); break;
+    case Collective::all_to_all:
+      check_counts(call, size, rank);
+      break;
     case Collective::broadcast:
       check_peer(call, size, rank);
-      CHECK_CALL(call.in.data == call.out.data && call.in.numel() == call.out.numel(), "in and out must be the same");
+      CHECK_CALL(call.in.data == call.out.data && call.in.numel() == call.out.numel(),
+                 "in and out must be the same");
       break;
     case Collective::send:
     case Collective::recv:

@@ -25,8 +25,8 @@ Request DryCommunicator::start(const CommCall& call, const Stream&, std::span<st
   check_call(call, size_, rank_);
   const CommCost cost = cost_(call);
   ET_CHECK(scratch.data() == nullptr || static_cast<std::int64_t>(scratch.size()) >= cost.scratch_bytes,
-           "{} of '{}' on {}: {} bytes of scratch, {} needed", name_of(call.op), call.site, name_, scratch.size(),
-           cost.scratch_bytes);
+           "{} of '{}' on {}: {} bytes of scratch, {} needed", name_of(call.op), call.site, name_,
+           scratch.size(), cost.scratch_bytes);
   calls_.push_back(record_of(call));
   sent_.by_op[static_cast<std::size_t>(call.op)] += cost.sent_bytes;
   return {};

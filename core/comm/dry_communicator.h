@@ -1,7 +1,7 @@
 // The communicator of the dry device: sends nothing, records every call.
 //
-// Why the cost model is handed in: what a call costs is known to the backend that will run it, which core must not
-// include; its formulas are pure, so launch passes the same ones to the plan and to the run.
+// Why the cost model is handed in: what a call costs is known to the backend that will run it, which core
+// must not include; its formulas are pure, so launch passes the same ones to the plan and to the run.
 #pragma once
 
 #include <functional>
@@ -32,9 +32,9 @@ struct RecordedCall {
 };
 [[nodiscard]] RecordedCall record_of(const CommCall& call);
 
-/// Requests are complete when start() returns; tensors may have null data and are never touched. sent() counts what
-/// a run would send. Errors: Error(internal) for a call that breaks the contract, or too little scratch (a null span
-/// with a null `data` tensor stands for any).
+/// Requests are complete when start() returns; tensors may have null data and are never touched. sent()
+/// counts what a run would send. Errors: Error(internal) for a call that breaks the contract, or too little
+/// scratch (a null span with a null `data` tensor stands for any).
 class DryCommunicator final : public Communicator {
  public:
   DryCommunicator(int size, int rank, std::string name, CommCostModel cost);
@@ -43,7 +43,8 @@ class DryCommunicator final : public Communicator {
   [[nodiscard]] std::string_view name() const override { return name_; }
   [[nodiscard]] std::int64_t scratch_bytes(const CommCall& call) const override;
   [[nodiscard]] std::int64_t sent_bytes(const CommCall& call) const override;
-  [[nodiscard]] Request start(const CommCall& call, const Stream& producer, std::span<std::byte> scratch) override;
+  [[nodiscard]] Request start(const CommCall& call, const Stream& producer,
+                              std::span<std::byte> scratch) override;
   [[nodiscard]] const CommBytes& sent() const override { return sent_; }
 
   [[nodiscard]] const std::vector<RecordedCall>& calls() const { return calls_; }

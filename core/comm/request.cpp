@@ -7,7 +7,7 @@
 namespace edgetrain {
 
 void RequestState::wait_on(Stream&) {
-  for (Backoff backoff; !test(); backoff.pause()) {
+  for (Backoff backoff; !test(); backoff.pause(moves())) {
   }
 }
 
@@ -24,7 +24,7 @@ bool Request::test() {
 
 void Request::wait_host(std::chrono::milliseconds deadline) {
   const auto give_up = std::chrono::steady_clock::now() + deadline;
-  for (Backoff backoff; !test(); backoff.pause()) {
+  for (Backoff backoff; !test(); backoff.pause(moves())) {
     if (backoff.cold() && std::chrono::steady_clock::now() > give_up) {
       throw Error(ErrorClass::hang, fmt::format("waited {} ms for {}", deadline.count(), describe()));
     }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <chrono>
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <utility>
@@ -16,6 +17,8 @@ class RequestState {
   virtual ~RequestState() = default;
   /// Makes progress without blocking; true once complete. Throws what the operation threw.
   virtual bool test() = 0;
+  /// Grows while test() makes progress. See Backoff::pause.
+  [[nodiscard]] virtual std::uint64_t moves() const { return 0; }
   /// Orders `stream` after completion. Host streams run in the caller, so there the default waits.
   virtual void wait_on(Stream& stream);
   /// One line for a person: operation, axis, sequence number, bytes.
@@ -34,6 +37,7 @@ class Request {
   [[nodiscard]] bool test();
   /// Blocks until complete: poll, then yield, then sleep in 50 us steps. Throws Error(hang) after `deadline`.
   void wait_host(std::chrono::milliseconds deadline);
+  [[nodiscard]] std::uint64_t moves() const { return state_ ? state_->moves() : 0; }
   [[nodiscard]] std::string describe() const { return state_ ? state_->describe() : "complete"; }
 
  private:

@@ -1,7 +1,7 @@
 // A group of one: every collective is a copy, or nothing at all when input and output are the same memory.
 //
-// Why a class of its own: units and executors talk to a Communicator whatever the layout is, and a layout of one rank
-// must cost nothing and need no MPI.
+// Why a class of its own: units and executors talk to a Communicator whatever the layout is, and a layout of
+// one rank must cost nothing and need no MPI.
 #pragma once
 
 #include <string>
@@ -13,8 +13,9 @@ namespace edgetrain {
 /// What any call means for a group of one: `out` becomes `in`.
 void complete_alone(const CommCall& call);
 
-/// size() is 1, rank() is 0. Requests are complete when start() returns. Nothing is sent, no scratch is needed.
-/// Errors: Error(internal) from start() for send and recv (there is no peer) and for a `peer` other than 0.
+/// size() is 1, rank() is 0. Requests are complete when start() returns. Nothing is sent, no scratch is
+/// needed. Errors: Error(internal) from start() for send and recv (there is no peer) and for a `peer` other
+/// than 0.
 class SelfCommunicator final : public Communicator {
  public:
   explicit SelfCommunicator(std::string name) : name_(std::move(name)) {}
@@ -23,7 +24,8 @@ class SelfCommunicator final : public Communicator {
   [[nodiscard]] std::string_view name() const override { return name_; }
   [[nodiscard]] std::int64_t scratch_bytes(const CommCall&) const override { return 0; }
   [[nodiscard]] std::int64_t sent_bytes(const CommCall&) const override { return 0; }
-  [[nodiscard]] Request start(const CommCall& call, const Stream& producer, std::span<std::byte> scratch) override;
+  [[nodiscard]] Request start(const CommCall& call, const Stream& producer,
+                              std::span<std::byte> scratch) override;
   [[nodiscard]] const CommBytes& sent() const override { return sent_; }
 
  private:

@@ -6,8 +6,8 @@ namespace edgetrain {
 
 std::optional<std::int32_t> byte_end_of_document(std::int64_t vocab) {
   if (vocab < kByteIds) {
-    throw JobError(fmt::format("tokenizer 'bytes' needs a vocabulary of at least {} ids, the model has {}", kByteIds,
-                               vocab));
+    throw JobError(fmt::format("tokenizer 'bytes' needs a vocabulary of at least {} ids, the model has {}",
+                               kByteIds, vocab));
   }
   return vocab > kByteIds ? std::optional(kByteIds) : std::nullopt;
 }

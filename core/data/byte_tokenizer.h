@@ -1,4 +1,5 @@
-// Bytes as tokens: ids 0 to 255 are the bytes themselves, 256 ends a document where the vocabulary has room for it.
+// Bytes as tokens: ids 0 to 255 are the bytes themselves, 256 ends a document where the vocabulary has room
+// for it.
 #pragma once
 
 #include <cstdint>
@@ -18,8 +19,8 @@ inline constexpr std::int32_t kByteIds = 256;
 
 [[nodiscard]] std::vector<std::int32_t> encode_bytes(std::string_view text);
 
-/// Bytes back to text, raw: a generated sequence need not be valid UTF-8. Ids that are no byte (end of document, unused
-/// rows of a padded vocabulary) give nothing.
+/// Bytes back to text, raw: a generated sequence need not be valid UTF-8. Ids that are no byte (end of
+/// document, unused rows of a padded vocabulary) give nothing.
 [[nodiscard]] std::string decode_bytes(std::span<const std::int32_t> ids);
 
 }  // namespace edgetrain

@@ -21,7 +21,7 @@ struct DataConfig {
   std::optional<std::string> tokenizer = "bytes";  // "bytes" or a file; auto: the tokenizer of model.path
   std::int64_t seq_len = 256;                      // tokens
   DataOrder order = DataOrder::shuffled;
-  double val_fraction = 0.05;                      // tail of the token stream, in [0, 1)
+  double val_fraction = 0.05;  // tail of the token stream, in [0, 1)
 };
 
 }  // namespace edgetrain

@@ -9,8 +9,9 @@
 #include "core/io/file.h"
 
 namespace edgetrain {
-// Shuffled samples jump between files. A few dozen stay open: opening costs little on a local disk and a round trip
-// on a network one, while all of a large corpus would not fit under the usual limit of 1024 descriptors.
+// Shuffled samples jump between files. A few dozen stay open: opening costs little on a local disk and a
+// round trip on a network one, while all of a large corpus would not fit under the usual limit of 1024
+// descriptors.
 class Corpus::OpenFiles {
  public:
   const FileReader& open(std::size_t index, const DataFile& file) {
@@ -31,7 +32,9 @@ class Corpus::OpenFiles {
 };
 
 Corpus::Corpus(std::vector<DataFile> files, std::optional<std::int32_t> end_of_document)
-    : files_(std::move(files)), end_of_document_(end_of_document), open_files_(std::make_unique<OpenFiles>()) {
+    : files_(std::move(files)),
+      end_of_document_(end_of_document),
+      open_files_(std::make_unique<OpenFiles>()) {
   ET_CHECK(!files_.empty(), "a corpus without files");
   const std::int64_t separator = end_of_document_.has_value() ? 1 : 0;
   for (const auto& file : files_) {
@@ -47,18 +50,21 @@ Corpus& Corpus::operator=(Corpus&&) noexcept = default;
 Corpus::~Corpus() = default;
 
 std::size_t Corpus::file_of(std::int64_t token) const {
-  return static_cast<std::size_t>(std::upper_bound(starts_.begin(), starts_.end(), token) - starts_.begin()) - 1;
+  return static_cast<std::size_t>(std::upper_bound(starts_.begin(), starts_.end(), token) - starts_.begin()) -
+         1;
 }
 
 void Corpus::tokens(std::int64_t begin, std::span<std::int32_t> out) const {
   const auto count = static_cast<std::int64_t>(out.size());
-  ET_CHECK(begin >= 0 && count <= num_tokens_ - begin, "tokens [{}, {}) of {}", begin, begin + count, num_tokens_);
+  ET_CHECK(begin >= 0 && count <= num_tokens_ - begin, "tokens [{}, {}) of {}", begin, begin + count,
+           num_tokens_);
   std::vector<std::byte> bytes(out.size());
   while (!out.empty()) {
     const std::size_t index = file_of(begin);
     const DataFile& file = files_[index];
     const std::int64_t offset = begin - starts_[index];
-    const auto here = static_cast<std::size_t>(std::min(file.bytes - offset, static_cast<std::int64_t>(out.size())));
+    const auto here =
+        static_cast<std::size_t>(std::min(file.bytes - offset, static_cast<std::int64_t>(out.size())));
     if (here == 0) {  // behind the last byte of a file that is not the last
       out.front() = end_of_document_.value();
       out = out.subspan(1);

@@ -1,8 +1,8 @@
 // Text files as one stream of tokens, read where and when they are needed.
 //
-// Why pread and not mmap: a file that is truncated while it is mapped kills the process with SIGBUS; with pread it is
-// an error that names the file. A sample is one small read, so the copy does not show.
-// One end-of-document id stands between two files, none after the last.
+// Why pread and not mmap: a file that is truncated while it is mapped kills the process with SIGBUS; with
+// pread it is an error that names the file. A sample is one small read, so the copy does not show. One
+// end-of-document id stands between two files, none after the last.
 #pragma once
 
 #include <cstddef>
@@ -33,8 +33,8 @@ class Corpus {
   /// Errors: Error(data) naming the file when it cannot be read or has become shorter since it was listed.
   void tokens(std::int64_t begin, std::span<std::int32_t> out) const;
 
-  /// First tokens of the documents that begin within [begin, begin + count), ascending. The end-of-document id belongs
-  /// to the document that it ends.
+  /// First tokens of the documents that begin within [begin, begin + count), ascending. The end-of-document
+  /// id belongs to the document that it ends.
   [[nodiscard]] std::vector<std::int64_t> document_starts(std::int64_t begin, std::int64_t count) const;
 
  private:

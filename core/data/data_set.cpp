@@ -8,8 +8,8 @@ namespace {
 
 std::string describe_part(std::string_view name, const Samples& part) {
   const std::int64_t used = part.count() == 0 ? 0 : part.count() * part.seq_len + 1;
-  return fmt::format("{:<12}{:>14} tokens {:>12} samples of {} ({} tokens left over)\n", name, part.tokens, part.count(),
-                     part.seq_len, part.tokens - used);
+  return fmt::format("{:<12}{:>14} tokens {:>12} samples of {} ({} tokens left over)\n", name, part.tokens,
+                     part.count(), part.seq_len, part.tokens - used);
 }
 
 }  // namespace
@@ -24,12 +24,14 @@ DataSet open_byte_data_set(std::span<const std::string> paths, std::int64_t voca
 
 std::string describe(const DataSet& data) {
   std::string text;
-  for (const auto& file : data.corpus.files()) text += fmt::format("{:>14} bytes  {}\n", file.bytes, file.path);
+  for (const auto& file : data.corpus.files())
+    text += fmt::format("{:>14} bytes  {}\n", file.bytes, file.path);
   const auto end = data.corpus.end_of_document();
   text += fmt::format("{} files, {} tokens, {}\n", data.corpus.files().size(), data.corpus.num_tokens(),
                       end ? fmt::format("end of document {}", *end) : "no end-of-document id");
   text += describe_part("train", data.splits.train);
-  text += data.splits.validation.tokens > 0 ? describe_part("validation", data.splits.validation) : "no validation part\n";
+  text += data.splits.validation.tokens > 0 ? describe_part("validation", data.splits.validation)
+                                            : "no validation part\n";
   return text;
 }
 

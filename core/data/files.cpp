@@ -18,8 +18,8 @@ namespace fs = std::filesystem;
 
 bool is_hidden(const fs::path& path) { return path.filename().native().starts_with('.'); }
 
-// A permission bit can lie (root, ACLs, network file systems); opening the file is the only proof. Only regular files
-// come here, so the open cannot hang as it would on a pipe.
+// A permission bit can lie (root, ACLs, network file systems); opening the file is the only proof. Only
+// regular files come here, so the open cannot hang as it would on a pipe.
 int open_error(const fs::path& path) {
   const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
   if (fd < 0) return errno;

@@ -9,8 +9,8 @@ namespace edgetrain {
 namespace {
 
 std::span<std::int32_t> rows_of(Tensor tensor, std::int64_t rows) {
-  ET_CHECK(tensor.dtype == Dtype::i32 && tensor.rows == rows && tensor.cols == 1, "({}, {}) {} for {} rows of tokens",
-           tensor.rows, tensor.cols, name_of(tensor.dtype), rows);
+  ET_CHECK(tensor.dtype == Dtype::i32 && tensor.rows == rows && tensor.cols == 1,
+           "({}, {}) {} for {} rows of tokens", tensor.rows, tensor.cols, name_of(tensor.dtype), rows);
   return tensor.flat<std::int32_t>();
 }
 

@@ -23,13 +23,13 @@ class Loader {
     return (positions.end - positions.begin) * samples_.seq_len;
   }
 
-  /// ids, targets, position: (rows(positions), 1) i32, contiguous, in host memory; sample by sample. targets[t] is the
-  /// token that follows ids[t]; position counts 0 .. S-1 within each sample. Blocks on the disk.
-  /// Errors: Error(data) when a file fails or has shrunk.
+  /// ids, targets, position: (rows(positions), 1) i32, contiguous, in host memory; sample by sample.
+  /// targets[t] is the token that follows ids[t]; position counts 0 .. S-1 within each sample. Blocks on the
+  /// disk. Errors: Error(data) when a file fails or has shrunk.
   void fill(const PositionRange& positions, Tensor ids, Tensor targets, Tensor position) const;
 
-  /// Rows of that micro-batch at which a document begins inside a sample, ascending: for masks that keep documents
-  /// apart (core/model/mask.h).
+  /// Rows of that micro-batch at which a document begins inside a sample, ascending: for masks that keep
+  /// documents apart (core/model/mask.h).
   [[nodiscard]] std::vector<std::int64_t> document_starts(const PositionRange& positions) const;
 
   [[nodiscard]] const SampleOrder& order() const { return order_; }

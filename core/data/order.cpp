@@ -8,8 +8,8 @@
 namespace edgetrain {
 namespace {
 
-// Four rounds are enough for indistinguishability in theory (Luby & Rackoff 1988); with the narrow halves of a small
-// data set more are needed to come near a random permutation.
+// Four rounds are enough for indistinguishability in theory (Luby & Rackoff 1988); with the narrow halves of
+// a small data set more are needed to come near a random permutation.
 constexpr int kRounds = 8;
 // Keeps these counters apart from those of initial weights, whose last word is half of a name's hash.
 constexpr auto kDomain = static_cast<std::uint32_t>(fnv1a("data.order"));
@@ -38,7 +38,8 @@ std::int64_t permuted(std::int64_t index, std::int64_t n, std::uint64_t seed, st
   const int half_bits = (bits + 1) / 2;
   const PhiloxKey key = philox_words(seed);
   auto value = static_cast<std::uint64_t>(index);
-  // Cycle walking: the network permutes up to 4 n values; following it until it is back below n permutes those below.
+  // Cycle walking: the network permutes up to 4 n values; following it until it is back below n permutes
+  // those below.
   do {
     value = feistel(value, half_bits, key, epoch);
   } while (value >= static_cast<std::uint64_t>(n));

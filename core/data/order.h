@@ -1,12 +1,14 @@
 // Which sample comes when: the order contract (docs/architecture.md, "Order of data").
 //
-// The samples of a run form one endless sequence of positions 0, 1, 2, ...; step t (from 0) with global batch G takes
-// positions t*G .. t*G + G-1. Position p is in epoch p / n and is its (p % n)-th sample. So the state of a loader is
-// one integer, a run resumes anywhere, on any number of ranks, and no rank needs to know what the others read.
+// The samples of a run form one endless sequence of positions 0, 1, 2, ...; step t (from 0) with global batch
+// G takes positions t*G .. t*G + G-1. Position p is in epoch p / n and is its (p % n)-th sample. So the state
+// of a loader is one integer, a run resumes anywhere, on any number of ranks, and no rank needs to know what
+// the others read.
 //
-// Shuffling is a keyed Feistel network over the indexes with cycle walking (Black & Rogaway 2002): a permutation by
-// construction, in O(1) memory, any element of it in about a microsecond. Rejected: Fisher-Yates over an index array,
-// which costs 8 bytes a sample on every rank and has to be replayed to resume.
+// Shuffling is a keyed Feistel network over the indexes with cycle walking (Black & Rogaway 2002): a
+// permutation by construction, in O(1) memory, any element of it in about a microsecond. Rejected:
+// Fisher-Yates over an index array, which costs 8 bytes a sample on every rank and has to be replayed to
+// resume.
 #pragma once
 
 #include <cstdint>
@@ -16,7 +18,8 @@
 namespace edgetrain {
 
 /// Image of `index` under a permutation of [0, n) that (seed, epoch) chooses. 0 <= index < n.
-[[nodiscard]] std::int64_t permuted(std::int64_t index, std::int64_t n, std::uint64_t seed, std::int64_t epoch);
+[[nodiscard]] std::int64_t permuted(std::int64_t index, std::int64_t n, std::uint64_t seed,
+                                    std::int64_t epoch);
 
 /// Positions -> sample indexes.
 class SampleOrder {

@@ -5,8 +5,9 @@
 
 namespace edgetrain {
 
-/// Sample i is the S + 1 tokens begin + [i*S, i*S + S]: S inputs and, one further, their targets. Neighbours share one
-/// token, the last target of one and the first input of the next. What is left at the end of the part is not used.
+/// Sample i is the S + 1 tokens begin + [i*S, i*S + S]: S inputs and, one further, their targets. Neighbours
+/// share one token, the last target of one and the first input of the next. What is left at the end of the
+/// part is not used.
 struct Samples {
   std::int64_t begin = 0;    // first token of the part, in the stream
   std::int64_t tokens = 0;   // of the part

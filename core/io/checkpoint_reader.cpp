@@ -53,8 +53,8 @@ class Runs {
 };
 
 // Copies those parts of `bytes` (at `at` in the piece) that are wanted to their places in `out`.
-void scatter(std::span<const std::byte> bytes, std::int64_t at, const Runs& runs, Dtype stored, const Tile& tile,
-             Tensor out) {
+void scatter(std::span<const std::byte> bytes, std::int64_t at, const Runs& runs, Dtype stored,
+             const Tile& tile, Tensor out) {
   const std::int64_t end = at + static_cast<std::int64_t>(bytes.size());
   for (std::int64_t row = runs.first_row_past(at); row < runs.row_end() && runs.begin_of(row) < end; ++row) {
     const std::int64_t from = std::max(runs.begin_of(row), at);
@@ -88,18 +88,19 @@ void CheckpointReader::check_shards() const {
   for (const CheckpointFile& shard : manifest_.files) {
     const FileReader file(folder_ / shard.name, Symlinks::refuse);
     if (file.size() != shard.bytes) {
-      refuse(file.path(), fmt::format("has {} bytes, the manifest says {}: the checkpoint is damaged", file.size(),
-                                      shard.bytes));
+      refuse(file.path(), fmt::format("has {} bytes, the manifest says {}: the checkpoint is damaged",
+                                      file.size(), shard.bytes));
     }
   }
 }
 
 const CheckpointTensor* CheckpointReader::find(std::string_view name, std::string_view state) const {
   const auto key = std::tie(name, state);
-  const auto found = std::lower_bound(
-      manifest_.tensors.begin(), manifest_.tensors.end(), key, [](const CheckpointTensor& tensor, const auto& wanted) {
-        return std::tuple<std::string_view, std::string_view>(tensor.name, tensor.state) < wanted;
-      });
+  const auto found = std::lower_bound(manifest_.tensors.begin(), manifest_.tensors.end(), key,
+                                      [](const CheckpointTensor& tensor, const auto& wanted) {
+                                        return std::tuple<std::string_view, std::string_view>(
+                                                   tensor.name, tensor.state) < wanted;
+                                      });
   return found != manifest_.tensors.end() && found->name == name && found->state == state ? &*found : nullptr;
 }
 
@@ -113,8 +114,8 @@ const FileReader& CheckpointReader::file(std::size_t index) {
 
 // Hands the chunk to consume(bytes, at) in order, in parts; then compares its hash.
 template <typename Consume>
-void CheckpointReader::read_chunk(const CheckpointTensor& tensor, const CheckpointPiece& piece, std::int64_t chunk,
-                                  Consume consume) {
+void CheckpointReader::read_chunk(const CheckpointTensor& tensor, const CheckpointPiece& piece,
+                                  std::int64_t chunk, Consume consume) {
   const FileReader& shard = file(piece.file);
   const std::int64_t begin = chunk * manifest_.chunk_bytes;
   const std::int64_t end = std::min(begin + manifest_.chunk_bytes, piece.numel() * size_of(tensor.dtype));
@@ -125,10 +126,11 @@ void CheckpointReader::read_chunk(const CheckpointTensor& tensor, const Checkpoi
     consume(std::span<const std::byte>(part), at);
   }
   if (hasher_.take() != piece.chunks[static_cast<std::size_t>(chunk)]) {
-    refuse(shard.path(), fmt::format("bytes {} to {} (of {}, state {}) are damaged: their hash differs from the "
-                                     "manifest's; use an older checkpoint",
-                                     piece.offset + begin, piece.offset + end, json_quoted(tensor.name),
-                                     json_quoted(tensor.state)));
+    refuse(shard.path(),
+           fmt::format("bytes {} to {} (of {}, state {}) are damaged: their hash differs from the "
+                       "manifest's; use an older checkpoint",
+                       piece.offset + begin, piece.offset + end, json_quoted(tensor.name),
+                       json_quoted(tensor.state)));
   }
 }
 
@@ -137,16 +139,17 @@ void CheckpointReader::read(std::string_view name, std::string_view state, const
   if (tensor == nullptr) {
     refuse(folder_, fmt::format("holds no tensor {} in state {}", json_quoted(name), json_quoted(state)));
   }
-  if (tile.row < 0 || tile.col < 0 || tile.row + tile.rows > tensor->rows || tile.col + tile.cols > tensor->cols) {
-    refuse(folder_, fmt::format("tensor {} ({}) is {} x {}; asked for {} x {} at ({}, {})", json_quoted(name), state,
-                                tensor->rows, tensor->cols, tile.rows, tile.cols, tile.row, tile.col));
+  if (tile.row < 0 || tile.col < 0 || tile.row + tile.rows > tensor->rows ||
+      tile.col + tile.cols > tensor->cols) {
+    refuse(folder_, fmt::format("tensor {} ({}) is {} x {}; asked for {} x {} at ({}, {})", json_quoted(name),
+                                state, tensor->rows, tensor->cols, tile.rows, tile.cols, tile.row, tile.col));
   }
   if (!convertible(tensor->dtype, out.dtype)) {
     refuse(folder_, fmt::format("tensor {} ({}) is {}, which cannot be read as {}", json_quoted(name), state,
                                 name_of(tensor->dtype), name_of(out.dtype)));
   }
-  ET_CHECK(out.rows == tile.rows && out.cols == tile.cols, "{} {}: out {} x {}, tile {} x {}", name, state, out.rows,
-           out.cols, tile.rows, tile.cols);
+  ET_CHECK(out.rows == tile.rows && out.cols == tile.cols, "{} {}: out {} x {}, tile {} x {}", name, state,
+           out.rows, out.cols, tile.rows, tile.cols);
   for (const CheckpointPiece& piece : tensor->pieces) {
     const Runs runs(piece, tile, size_of(tensor->dtype));
     if (runs.empty()) continue;
@@ -164,7 +167,8 @@ void CheckpointReader::verify_part(std::int64_t index, std::int64_t count) {
   ET_ASSERT(index >= 0 && index < count);
   std::int64_t total = 0;
   for (const CheckpointTensor& tensor : manifest_.tensors) {
-    for (const CheckpointPiece& piece : tensor.pieces) total += static_cast<std::int64_t>(piece.chunks.size());
+    for (const CheckpointPiece& piece : tensor.pieces)
+      total += static_cast<std::int64_t>(piece.chunks.size());
   }
   const std::int64_t begin = total * index / count, end = total * (index + 1) / count;
   std::int64_t number = 0;
@@ -172,7 +176,8 @@ void CheckpointReader::verify_part(std::int64_t index, std::int64_t count) {
     for (const CheckpointPiece& piece : tensor.pieces) {
       for (std::size_t chunk = 0; chunk < piece.chunks.size(); ++chunk, ++number) {
         if (number < begin || number >= end) continue;
-        read_chunk(tensor, piece, static_cast<std::int64_t>(chunk), [](std::span<const std::byte>, std::int64_t) {});
+        read_chunk(tensor, piece, static_cast<std::int64_t>(chunk),
+                   [](std::span<const std::byte>, std::int64_t) {});
       }
     }
   }

@@ -1,6 +1,7 @@
 // Reads one checkpoint: any rectangle of any tensor, assembled from the pieces of whatever layout wrote it.
 //
-// Every byte that is handed out was hashed in chunks as it was read, so reading a part reads little more than the part.
+// Every byte that is handed out was hashed in chunks as it was read, so reading a part reads little more than
+// the part.
 #pragma once
 
 #include <cstdint>
@@ -20,7 +21,8 @@
 namespace edgetrain {
 
 /// Local to a rank; not thread-safe. Holds the manifest and one open file. Move-only.
-/// Errors: Error(data) naming folder, file and tensor for all that is missing, cut short, damaged or of another format.
+/// Errors: Error(data) naming folder, file and tensor for all that is missing, cut short, damaged or of
+/// another format.
 class CheckpointReader {
  public:
   /// Reads and checks the manifest, and that every shard is there with its size. Reads no tensor.
@@ -33,10 +35,13 @@ class CheckpointReader {
   [[nodiscard]] const std::vector<CheckpointTensor>& tensors() const { return manifest_.tensors; }
   /// Shape and dtype of one; null if it is not there.
   [[nodiscard]] const CheckpointTensor* find(std::string_view name, std::string_view state) const;
-  [[nodiscard]] bool has(std::string_view name, std::string_view state) const { return find(name, state) != nullptr; }
+  [[nodiscard]] bool has(std::string_view name, std::string_view state) const {
+    return find(name, state) != nullptr;
+  }
 
-  /// Rows [tile.row, ...) and columns [tile.col, ...) of the tensor into `out` (tile.rows, tile.cols; any row stride;
-  /// host memory), converted as core/io/convert.h says if the dtypes differ. On an error `out` is undefined.
+  /// Rows [tile.row, ...) and columns [tile.col, ...) of the tensor into `out` (tile.rows, tile.cols; any row
+  /// stride; host memory), converted as core/io/convert.h says if the dtypes differ. On an error `out` is
+  /// undefined.
   void read(std::string_view name, std::string_view state, const Tile& tile, Tensor out);
 
   /// Reads and checks part `index` of `count` equal parts of all bytes.
@@ -48,7 +53,8 @@ class CheckpointReader {
   void check_shards() const;
   [[nodiscard]] const FileReader& file(std::size_t index);
   template <typename Consume>
-  void read_chunk(const CheckpointTensor& tensor, const CheckpointPiece& piece, std::int64_t chunk, Consume consume);
+  void read_chunk(const CheckpointTensor& tensor, const CheckpointPiece& piece, std::int64_t chunk,
+                  Consume consume);
 
   std::filesystem::path folder_;
   CheckpointManifest manifest_;

@@ -23,7 +23,8 @@ std::string shard_name(int rank) { return fmt::format("shard-{:05}.bin", rank); 
 // Unlike any that another process, or this one before, has used.
 std::string fresh_id() {
   const auto now = std::chrono::system_clock::now().time_since_epoch();
-  return fmt::format("{:x}-{:x}", ::getpid(), std::chrono::duration_cast<std::chrono::microseconds>(now).count());
+  return fmt::format("{:x}-{:x}", ::getpid(),
+                     std::chrono::duration_cast<std::chrono::microseconds>(now).count());
 }
 
 std::span<const std::byte> bytes_of(Tensor contiguous) {
@@ -39,7 +40,8 @@ CheckpointWriter::CheckpointWriter(std::filesystem::path folder, std::int64_t st
       world_(world),
       options_(options),
       own_staging_(options.staging.empty() ? kOwnStagingBytes : 0),
-      exchange_(world, options.staging.empty() ? std::span(own_staging_) : options.staging, options.deadline) {
+      exchange_(world, options.staging.empty() ? std::span(own_staging_) : options.staging,
+                options.deadline) {
   ET_CHECK(step >= 0, "step {}", step);
   ET_CHECK(options.chunk_bytes >= 8 && options.chunk_bytes % 8 == 0 && options.chunk_bytes <= kMaxChunkBytes,
            "chunk_bytes {}", options.chunk_bytes);
@@ -77,15 +79,17 @@ void CheckpointWriter::set_meta(std::string_view json) {
   ET_CHECK(meta_.object() != nullptr, "meta of a checkpoint must be an object, not a {}", meta_.kind());
 }
 
-// ---- pieces ----------------------------------------------------------------------------------------------------
+// ---- pieces
+// ----------------------------------------------------------------------------------------------------
 
 void CheckpointWriter::write(std::string_view name, std::string_view state, std::int64_t full_rows,
                              std::int64_t full_cols, const Tile& tile, Tensor data) {
   ET_CHECK(data.rows == tile.rows && data.cols == tile.cols, "{} {}: data {} x {}, tile {} x {}", name, state,
            data.rows, data.cols, tile.rows, tile.cols);
-  ET_CHECK(tile.row >= 0 && tile.col >= 0 && tile.row + tile.rows <= full_rows && tile.col + tile.cols <= full_cols,
-           "{} {}: tile ({}, {}) {} x {} of {} x {}", name, state, tile.row, tile.col, tile.rows, tile.cols, full_rows,
-           full_cols);
+  ET_CHECK(tile.row >= 0 && tile.col >= 0 && tile.row + tile.rows <= full_rows &&
+               tile.col + tile.cols <= full_cols,
+           "{} {}: tile ({}, {}) {} x {} of {} x {}", name, state, tile.row, tile.col, tile.rows, tile.cols,
+           full_rows, full_cols);
   if (tile.numel() == 0 || !failure_.empty()) return;
   try {
     append(tile, data, tensor_of(name, state, full_rows, full_cols, data.dtype));
@@ -94,12 +98,13 @@ void CheckpointWriter::write(std::string_view name, std::string_view state, std:
   }
 }
 
-CheckpointTensor& CheckpointWriter::tensor_of(std::string_view name, std::string_view state, std::int64_t rows,
-                                              std::int64_t cols, Dtype dtype) {
+CheckpointTensor& CheckpointWriter::tensor_of(std::string_view name, std::string_view state,
+                                              std::int64_t rows, std::int64_t cols, Dtype dtype) {
   CheckpointTensor& tensor = tensors_[{std::string(name), std::string(state)}];
   if (tensor.name.empty()) tensor = {std::string(name), std::string(state), dtype, rows, cols, {}};
-  ET_CHECK(tensor.rows == rows && tensor.cols == cols && tensor.dtype == dtype, "{} {}: {} x {} {}, before {} x {} {}",
-           name, state, rows, cols, name_of(dtype), tensor.rows, tensor.cols, name_of(tensor.dtype));
+  ET_CHECK(tensor.rows == rows && tensor.cols == cols && tensor.dtype == dtype,
+           "{} {}: {} x {} {}, before {} x {} {}", name, state, rows, cols, name_of(dtype), tensor.rows,
+           tensor.cols, name_of(tensor.dtype));
   return tensor;
 }
 
@@ -155,7 +160,8 @@ void CheckpointWriter::append_rows(Tensor data, std::vector<Hash128>& chunks) {
   flush();
 }
 
-// ---- commit ----------------------------------------------------------------------------------------------------
+// ---- commit
+// ----------------------------------------------------------------------------------------------------
 
 std::filesystem::path CheckpointWriter::commit() {
   ET_CHECK(!temporary_.empty(), "commit() of a checkpoint that is already committed");
@@ -217,9 +223,8 @@ class ManifestMerger {
   }
   void finish() {
     for (auto& [key, tensor] : tensors_) {
-      std::sort(tensor.pieces.begin(), tensor.pieces.end(), [](const auto& a, const auto& b) {
-        return std::tie(a.row, a.col) < std::tie(b.row, b.col);
-      });
+      std::sort(tensor.pieces.begin(), tensor.pieces.end(),
+                [](const auto& a, const auto& b) { return std::tie(a.row, a.col) < std::tie(b.row, b.col); });
       manifest_.tensors.push_back(std::move(tensor));
     }
   }
@@ -231,8 +236,9 @@ class ManifestMerger {
     CheckpointTensor& whole = found->second;
     if (fresh) return;
     ET_CHECK(whole.rows == tensor.rows && whole.cols == tensor.cols && whole.dtype == tensor.dtype,
-             "rank {} has tensor {} ({}) as {} x {} {}, others as {} x {} {}", rank, tensor.name, tensor.state,
-             tensor.rows, tensor.cols, name_of(tensor.dtype), whole.rows, whole.cols, name_of(whole.dtype));
+             "rank {} has tensor {} ({}) as {} x {} {}, others as {} x {} {}", rank, tensor.name,
+             tensor.state, tensor.rows, tensor.cols, name_of(tensor.dtype), whole.rows, whole.cols,
+             name_of(whole.dtype));
     whole.pieces.insert(whole.pieces.end(), tensor.pieces.begin(), tensor.pieces.end());
   }
   CheckpointManifest& manifest_;

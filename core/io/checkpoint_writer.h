@@ -1,9 +1,9 @@
 // Writes one checkpoint: every rank its own shard file, rank 0 the manifest, and one rename makes it exist.
 //
-// Order on the disk: shards written and flushed, manifest written and flushed, temporary folder flushed, renamed, parent
-// flushed. A kill between any two of these leaves the older checkpoint the newest valid one.
-// Why a failed write() does not throw: the other ranks would wait for this one in commit() for ever. It is remembered,
-// and commit() throws the same error on every rank.
+// Order on the disk: shards written and flushed, manifest written and flushed, temporary folder flushed,
+// renamed, parent flushed. A kill between any two of these leaves the older checkpoint the newest valid one.
+// Why a failed write() does not throw: the other ranks would wait for this one in commit() for ever. It is
+// remembered, and commit() throws the same error on every rank.
 #pragma once
 
 #include <chrono>
@@ -31,9 +31,10 @@ namespace edgetrain {
 
 struct CheckpointOptions {
   Disk* disk = &system_disk();
-  std::int64_t chunk_bytes = std::int64_t{4} << 20;  // what one hash covers, and what a reader of a part reads; % 8 == 0
-  std::int64_t reserve_bytes = 0;                    // size of this rank's shard if known: a full disk shows at once
-  std::span<std::byte> staging = {};                 // for the exchange, see TextExchange; empty: 64 KiB of its own
+  std::int64_t chunk_bytes = std::int64_t{4}
+                             << 20;   // what one hash covers, and what a reader of a part reads; % 8 == 0
+  std::int64_t reserve_bytes = 0;     // size of this rank's shard if known: a full disk shows at once
+  std::span<std::byte> staging = {};  // for the exchange, see TextExchange; empty: 64 KiB of its own
   std::chrono::milliseconds deadline = std::chrono::minutes(10);  // for the slowest rank's disk
 };
 
@@ -41,22 +42,24 @@ class CheckpointWriter {
  public:
   /// Collective over `world`: rank 0 creates `folder` (with parents) and in it the temporary folder.
   /// Errors: the same Error on every rank.
-  CheckpointWriter(std::filesystem::path folder, std::int64_t step, Communicator& world, CheckpointOptions options = {});
+  CheckpointWriter(std::filesystem::path folder, std::int64_t step, Communicator& world,
+                   CheckpointOptions options = {});
   CheckpointWriter(const CheckpointWriter&) = delete;
   CheckpointWriter& operator=(const CheckpointWriter&) = delete;
   /// Without a commit() nothing remains: rank 0 removes the temporary folder.
   ~CheckpointWriter();
 
-  /// Local, blocking: `data` (tile.rows, tile.cols; any row stride; host memory) is rows [tile.row, ...) and columns
-  /// [tile.col, ...) of tensor `name`, which is full_rows x full_cols in all. tile.param and tile.at are not used. Over
-  /// all ranks each element must be written exactly once per (name, state); an empty tile writes nothing.
+  /// Local, blocking: `data` (tile.rows, tile.cols; any row stride; host memory) is rows [tile.row, ...) and
+  /// columns [tile.col, ...) of tensor `name`, which is full_rows x full_cols in all. tile.param and tile.at
+  /// are not used. Over all ranks each element must be written exactly once per (name, state); an empty tile
+  /// writes nothing.
   void write(std::string_view name, std::string_view state, std::int64_t full_rows, std::int64_t full_cols,
              const Tile& tile, Tensor data);
   /// Everything that is no tensor (step, data position, seed, job): a JSON object. Rank 0's counts.
   void set_meta(std::string_view json);
-  /// Collective: makes the checkpoint durable under its name, replacing one of the same step, and returns its folder.
-  /// Errors: on failure of any rank (I/O; element missing or written twice) the same Error on all ranks, which names the
-  /// first failed rank; the temporary folder is gone, older checkpoints are untouched.
+  /// Collective: makes the checkpoint durable under its name, replacing one of the same step, and returns its
+  /// folder. Errors: on failure of any rank (I/O; element missing or written twice) the same Error on all
+  /// ranks, which names the first failed rank; the temporary folder is gone, older checkpoints are untouched.
   std::filesystem::path commit();
 
  private:

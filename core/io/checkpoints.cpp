@@ -42,7 +42,8 @@ std::string defect_of(const std::filesystem::path& path, Communicator& world, Te
     own = error.what();
   }
   const auto reasons = exchange.gather(own);
-  const auto first = std::find_if(reasons.begin(), reasons.end(), [](const auto& reason) { return !reason.empty(); });
+  const auto first =
+      std::find_if(reasons.begin(), reasons.end(), [](const auto& reason) { return !reason.empty(); });
   return exchange.broadcast(first == reasons.end() ? "" : *first);
 }
 
@@ -52,7 +53,8 @@ std::vector<CheckpointFolder> agreed_list(const std::filesystem::path& folder, C
   std::string verdict;
   if (world.rank() == 0) {
     try {
-      for (const CheckpointFolder& found : list_checkpoints(folder)) verdict += fmt::format("{}\n", found.step);
+      for (const CheckpointFolder& found : list_checkpoints(folder))
+        verdict += fmt::format("{}\n", found.step);
       verdict = good_verdict(verdict);
     } catch (const Error& error) {
       verdict = bad_verdict(error);
@@ -79,7 +81,8 @@ std::optional<std::int64_t> step_of_folder(const std::filesystem::path& path) {
   const char* end = name.data() + name.size();
   const auto [stop, error] = std::from_chars(name.data() + kPrefix.size(), end, step);
   // Only the exact name: step-7 and step-00000007 must not both be step 7.
-  if (error != std::errc() || stop != end || step < 0 || name != checkpoint_folder_name(step)) return std::nullopt;
+  if (error != std::errc() || stop != end || step < 0 || name != checkpoint_folder_name(step))
+    return std::nullopt;
   return step;
 }
 
@@ -120,8 +123,8 @@ std::vector<std::string> remove_leftovers(const std::filesystem::path& folder, D
   return removed;
 }
 
-std::vector<std::filesystem::path> keep_latest(const std::filesystem::path& folder, std::int64_t newest_step, int keep,
-                                               Disk& disk) {
+std::vector<std::filesystem::path> keep_latest(const std::filesystem::path& folder, std::int64_t newest_step,
+                                               int keep, Disk& disk) {
   ET_CHECK(keep >= 1, "keep_latest {}", keep);
   std::vector<std::filesystem::path> removed;
   int kept = 0;

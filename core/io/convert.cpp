@@ -35,7 +35,8 @@ struct AsF16 {
 template <typename From, typename To>
 void convert(const std::byte* from, std::byte* to, std::int64_t n) {
   for (std::int64_t i = 0; i < n; ++i) {
-    const auto value = load<typename From::Stored>(from + i * static_cast<std::int64_t>(sizeof(typename From::Stored)));
+    const auto value =
+        load<typename From::Stored>(from + i * static_cast<std::int64_t>(sizeof(typename From::Stored)));
     const typename To::Stored stored = To::narrow(From::widen(value));
     std::memcpy(to + i * static_cast<std::int64_t>(sizeof(stored)), &stored, sizeof(stored));
   }
@@ -54,8 +55,10 @@ bool is_float(Dtype dtype) { return dtype == Dtype::f32 || dtype == Dtype::bf16 
 
 bool convertible(Dtype from, Dtype to) { return from == to || (is_float(from) && is_float(to)); }
 
-void convert_elements(const std::byte* from, Dtype from_dtype, std::byte* to, Dtype to_dtype, std::int64_t n) {
-  ET_CHECK(convertible(from_dtype, to_dtype), "no conversion from {} to {}", name_of(from_dtype), name_of(to_dtype));
+void convert_elements(const std::byte* from, Dtype from_dtype, std::byte* to, Dtype to_dtype,
+                      std::int64_t n) {
+  ET_CHECK(convertible(from_dtype, to_dtype), "no conversion from {} to {}", name_of(from_dtype),
+           name_of(to_dtype));
   if (n == 0) return;
   if (from_dtype == to_dtype) {
     std::memcpy(to, from, static_cast<std::size_t>(n * size_of(from_dtype)));

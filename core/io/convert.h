@@ -11,8 +11,8 @@ namespace edgetrain {
 /// Whether convert_elements takes this pair: equal types, or both of f32, bf16, f16.
 [[nodiscard]] bool convertible(Dtype from, Dtype to);
 
-/// n elements. Equal types are copied bit by bit (NaN payloads included); widening is exact; narrowing rounds once, to
-/// nearest even. The ranges do not overlap and need no alignment.
+/// n elements. Equal types are copied bit by bit (NaN payloads included); widening is exact; narrowing rounds
+/// once, to nearest even. The ranges do not overlap and need no alignment.
 void convert_elements(const std::byte* from, Dtype from_dtype, std::byte* to, Dtype to_dtype, std::int64_t n);
 
 }  // namespace edgetrain

@@ -24,7 +24,9 @@ class SystemDisk final : public Disk {
     return or_errno(::write(fd, bytes.data(), bytes.size()));
   }
   // Not posix_fallocate: where the file system cannot reserve, glibc emulates it by writing into every block.
-  int reserve(int fd, off_t bytes) override { return or_errno(::fallocate(fd, FALLOC_FL_KEEP_SIZE, 0, bytes)); }
+  int reserve(int fd, off_t bytes) override {
+    return or_errno(::fallocate(fd, FALLOC_FL_KEEP_SIZE, 0, bytes));
+  }
   int truncate(int fd, off_t bytes) override { return or_errno(::ftruncate(fd, bytes)); }
   int fsync(int fd) override { return or_errno(::fsync(fd)); }
   int close(int fd) override { return or_errno(::close(fd)); }

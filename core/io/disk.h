@@ -1,9 +1,9 @@
 // The system calls that change a disk, behind one small interface.
 //
-// Why an interface: a checkpoint must survive a full disk, a short write and a kill between any two of these calls.
-// Tests put a Disk of their own here that fails, cuts short or stops at call k, for every k. Rejected: #ifdef hooks
-// (the tested code would not be the shipped code) and LD_PRELOAD (per process, not per rank). Reading is not here:
-// it cannot damage a checkpoint, and what it returns is hashed anyway.
+// Why an interface: a checkpoint must survive a full disk, a short write and a kill between any two of these
+// calls. Tests put a Disk of their own here that fails, cuts short or stops at call k, for every k. Rejected:
+// #ifdef hooks (the tested code would not be the shipped code) and LD_PRELOAD (per process, not per rank).
+// Reading is not here: it cannot damage a checkpoint, and what it returns is hashed anyway.
 #pragma once
 
 #include <sys/types.h>

@@ -25,17 +25,26 @@ auto retried(Call call) {
 std::string_view advice(int error) {
   switch (error) {
     case ENOSPC:
-    case EDQUOT: return "; free space there, or choose another folder";
+    case EDQUOT:
+      return "; free space there, or choose another folder";
     case EACCES:
-    case EPERM: return "; give this user the permission, or choose another folder";
-    case EROFS: return "; the file system is read-only: choose another folder";
-    case EIO: return "; the disk or the network file system failed: check the system log";
-    case ENAMETOOLONG: return "; choose a shorter path";
+    case EPERM:
+      return "; give this user the permission, or choose another folder";
+    case EROFS:
+      return "; the file system is read-only: choose another folder";
+    case EIO:
+      return "; the disk or the network file system failed: check the system log";
+    case ENAMETOOLONG:
+      return "; choose a shorter path";
     case EMFILE:
-    case ENFILE: return "; raise the limit of open files (ulimit -n)";
-    case EEXIST: return "; remove it, or choose another path";
-    case ENOTDIR: return "; a part of the path is a file";
-    default: return "";
+    case ENFILE:
+      return "; raise the limit of open files (ulimit -n)";
+    case EEXIST:
+      return "; remove it, or choose another path";
+    case ENOTDIR:
+      return "; a part of the path is a file";
+    default:
+      return "";
   }
 }
 
@@ -60,7 +69,8 @@ bool is_folder(const std::filesystem::path& path) {
 
 }  // namespace
 
-// ---- FileWriter ------------------------------------------------------------------------------------------------
+// ---- FileWriter
+// ------------------------------------------------------------------------------------------------
 
 FileWriter::FileWriter(std::filesystem::path path, Disk& disk) : path_(std::move(path)), disk_(&disk) {
   fd_ = retried([&] { return disk.open(path_, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0666); });
@@ -100,21 +110,24 @@ void FileWriter::append(std::span<const std::byte> bytes) {
 
 void FileWriter::finish() {
   // Gives back what was reserved past the end.
-  if (const int result = retried([&] { return disk_->truncate(fd_, size_); }); result < 0) fail("cut", -result);
+  if (const int result = retried([&] { return disk_->truncate(fd_, size_); }); result < 0)
+    fail("cut", -result);
   // Never retried: after a failed fsync the kernel may have dropped the pages and would report success.
   if (const int result = disk_->fsync(fd_); result < 0) fail("flush", -result);
   const int result = disk_->close(std::exchange(fd_, -1));
   if (result < 0 && result != -EINTR) fail("close", -result);
 }
 
-// ---- folders ---------------------------------------------------------------------------------------------------
+// ---- folders
+// ---------------------------------------------------------------------------------------------------
 
 void sync_folder(const std::filesystem::path& folder, Disk& disk) {
   const int fd = retried([&] { return disk.open(folder, O_RDONLY | O_DIRECTORY, 0); });
   if (fd < 0) throw_system("open the folder", folder, -fd);
   const int synced = disk.fsync(fd);
   (void)disk.close(fd);
-  // Some network file systems have no fsync for folders and say EINVAL; their renames are durable at the server.
+  // Some network file systems have no fsync for folders and say EINVAL; their renames are durable at the
+  // server.
   if (synced < 0 && synced != -EINVAL) throw_system("flush the folder", folder, -synced);
 }
 
@@ -132,7 +145,8 @@ void make_folders(const std::filesystem::path& folder, Disk& disk) {
   throw_system("create the folder", folder, -result);
 }
 
-// ---- write_file_atomically -------------------------------------------------------------------------------------
+// ---- write_file_atomically
+// -------------------------------------------------------------------------------------
 
 void write_file_atomically(const std::filesystem::path& path, std::string_view bytes, Disk& disk) {
   auto temporary = path;
@@ -151,7 +165,8 @@ void write_file_atomically(const std::filesystem::path& path, std::string_view b
   sync_folder(folder_of(path), disk);
 }
 
-// ---- FileReader ------------------------------------------------------------------------------------------------
+// ---- FileReader
+// ------------------------------------------------------------------------------------------------
 
 FileReader::FileReader(std::filesystem::path path, Symlinks symlinks) : path_(std::move(path)) {
   // O_NONBLOCK: opening a FIFO must not wait for a writer. It changes nothing for regular files.
@@ -161,9 +176,10 @@ FileReader::FileReader(std::filesystem::path path, Symlinks symlinks) : path_(st
     return fd < 0 ? -errno : fd;
   });
   if (fd_ == -ELOOP && symlinks == Symlinks::refuse) {
-    throw Error(ErrorClass::data, fmt::format("{} is a symbolic link, which is not followed here: put a copy of the "
-                                              "file in its place (cp -L)",
-                                              path_.string()));
+    throw Error(ErrorClass::data,
+                fmt::format("{} is a symbolic link, which is not followed here: put a copy of the "
+                            "file in its place (cp -L)",
+                            path_.string()));
   }
   if (fd_ == -ENOENT || fd_ == -ENOTDIR) {
     throw Error(ErrorClass::data, fmt::format("{} does not exist", path_.string()));
@@ -178,7 +194,9 @@ FileReader::FileReader(std::filesystem::path path, Symlinks symlinks) : path_(st
 }
 
 FileReader::FileReader(FileReader&& other) noexcept
-    : path_(std::move(other.path_)), fd_(std::exchange(other.fd_, -1)), size_(std::exchange(other.size_, 0)) {}
+    : path_(std::move(other.path_)),
+      fd_(std::exchange(other.fd_, -1)),
+      size_(std::exchange(other.size_, 0)) {}
 
 FileReader& FileReader::operator=(FileReader&& other) noexcept {
   std::swap(path_, other.path_);

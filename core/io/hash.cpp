@@ -47,7 +47,8 @@ Hasher& Hasher::operator=(Hasher&&) noexcept = default;
 Hasher::~Hasher() = default;
 
 void Hasher::add(std::span<const std::byte> bytes) {
-  if (!bytes.empty()) (void)XXH3_128bits_update(state_->xxh.get(), bytes.data(), bytes.size());  // fails on null only
+  if (!bytes.empty())
+    (void)XXH3_128bits_update(state_->xxh.get(), bytes.data(), bytes.size());  // fails on null only
 }
 
 Hash128 Hasher::take() {

@@ -31,7 +31,8 @@ std::string_view reason_of(std::string_view message) {
   return start == std::string_view::npos ? message : message.substr(start + 2);
 }
 
-// Receives the parser's events and builds the value. Throws Error(data) at the first thing that is not allowed.
+// Receives the parser's events and builds the value. Throws Error(data) at the first thing that is not
+// allowed.
 class Builder {
  public:
   using number_integer_t = nlohmann::json::number_integer_t;
@@ -48,14 +49,16 @@ class Builder {
   bool number_integer(number_integer_t value) { return add(Json(static_cast<std::int64_t>(value))); }
   bool number_unsigned(number_unsigned_t value) {
     constexpr auto kMax = static_cast<number_unsigned_t>(std::numeric_limits<std::int64_t>::max());
-    return value <= kMax ? add(Json(static_cast<std::int64_t>(value))) : add(Json(static_cast<double>(value)));
+    return value <= kMax ? add(Json(static_cast<std::int64_t>(value)))
+                         : add(Json(static_cast<double>(value)));
   }
   bool number_float(number_float_t value, const string_t&) { return add(Json(value)); }
   bool string(string_t& value) { return add(Json(std::move(value))); }
   bool binary(binary_t&) { fail("binary values are no JSON"); }
   bool start_object(std::size_t) { return open(Json(Json::Object{})); }
   bool key(string_t& name) {
-    if (!open_.back().keys.insert(name).second) fail(fmt::format("the key {} stands twice", json_quoted(name)));
+    if (!open_.back().keys.insert(name).second)
+      fail(fmt::format("the key {} stands twice", json_quoted(name)));
     open_.back().next_key = std::move(name);
     return true;
   }
@@ -212,8 +215,8 @@ bool Json::number(double& value) const {
 const Json* Json::find(std::string_view key) const {
   const auto* members = object();
   if (members == nullptr) return nullptr;
-  const auto found =
-      std::find_if(members->begin(), members->end(), [&](const JsonMember& member) { return member.key == key; });
+  const auto found = std::find_if(members->begin(), members->end(),
+                                  [&](const JsonMember& member) { return member.key == key; });
   return found == members->end() ? nullptr : &found->value;
 }
 
@@ -248,8 +251,8 @@ std::string Json::pretty() const {
 
 Json Json::parse(std::string_view text, std::string_view origin, const JsonLimits& limits) {
   if (text.size() > limits.max_bytes) {
-    throw Error(ErrorClass::data,
-                fmt::format("{}: {} bytes of JSON; at most {} are read", origin, text.size(), limits.max_bytes));
+    throw Error(ErrorClass::data, fmt::format("{}: {} bytes of JSON; at most {} are read", origin,
+                                              text.size(), limits.max_bytes));
   }
   // The lexer takes a NUL for the end of the text and would let anything follow.
   if (const auto nul = text.find('\0'); nul != std::string_view::npos) {

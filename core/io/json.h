@@ -1,14 +1,15 @@
 // JSON values, read strictly and written so that equal values give equal bytes.
 //
-// Why a value type of our own: nlohmann-json takes seconds to compile wherever it is included, keeps the last of two
-// equal keys without a word, and has no limit on depth or number of values. It does the lexing (UTF-8, numbers,
-// escapes) inside json.cpp; duplicates and limits are checked as its events arrive.
+// Why a value type of our own: nlohmann-json takes seconds to compile wherever it is included, keeps the last
+// of two equal keys without a word, and has no limit on depth or number of values. It does the lexing (UTF-8,
+// numbers, escapes) inside json.cpp; duplicates and limits are checked as its events arrive.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <variant>
 #include <vector>
 
@@ -23,20 +24,22 @@ struct JsonLimits {
   int max_depth = 32;
 };
 
-/// null, true/false, integer (fits in 64 bits, signed), number (anything else that is finite), string, array, object.
+/// null, true/false, integer (fits in 64 bits, signed), number (anything else that is finite), string, array,
+/// object.
 class Json {
  public:
   using Array = std::vector<Json>;
   using Object = std::vector<JsonMember>;  // in the order of the text; keys are unique
 
-  Json() = default;
-  Json(bool value) : value_(value) {}                                 // NOLINT(google-explicit-constructor)
-  Json(std::int64_t value) : value_(value) {}                         // NOLINT(google-explicit-constructor)
-  Json(double value) : value_(value) {}                               // NOLINT(google-explicit-constructor)
-  Json(std::string value) : value_(std::move(value)) {}               // NOLINT(google-explicit-constructor)
-  Json(const char* value) : value_(std::string(value)) {}             // NOLINT(google-explicit-constructor)
-  Json(Array value) : value_(std::move(value)) {}                     // NOLINT(google-explicit-constructor)
-  Json(Object value) : value_(std::move(value)) {}                    // NOLINT(google-explicit-constructor)
+  // Defined below, where JsonMember is complete. Implicit, so that values can be written down as they are.
+  Json();
+  Json(bool value);          // NOLINT(google-explicit-constructor)
+  Json(std::int64_t value);  // NOLINT(google-explicit-constructor)
+  Json(double value);        // NOLINT(google-explicit-constructor)
+  Json(std::string value);   // NOLINT(google-explicit-constructor)
+  Json(const char* value);   // NOLINT(google-explicit-constructor)
+  Json(Array value);         // NOLINT(google-explicit-constructor)
+  Json(Object value);        // NOLINT(google-explicit-constructor)
 
   [[nodiscard]] bool is_null() const { return holds<std::monostate>(); }
   /// Null unless the value is of that kind.
@@ -58,14 +61,16 @@ class Json {
   /// Appends to an array (a null becomes one).
   Json& push(Json value);
 
-  /// One line, no spaces; doubles in the shortest form that reads back to the same bits, with a point or exponent.
+  /// One line, no spaces; doubles in the shortest form that reads back to the same bits, with a point or
+  /// exponent.
   [[nodiscard]] std::string text() const;
   /// Two spaces per level; arrays of scalars on one line.
   [[nodiscard]] std::string pretty() const;
 
-  /// The one value in `text`. `origin` (a path) opens the message of every Error(data): syntax with line and column,
-  /// bad UTF-8, duplicate keys, numbers out of range, NaN, comments, trailing text, limits.
-  [[nodiscard]] static Json parse(std::string_view text, std::string_view origin, const JsonLimits& limits = {});
+  /// The one value in `text`. `origin` (a path) opens the message of every Error(data): syntax with line and
+  /// column, bad UTF-8, duplicate keys, numbers out of range, NaN, comments, trailing text, limits.
+  [[nodiscard]] static Json parse(std::string_view text, std::string_view origin,
+                                  const JsonLimits& limits = {});
 
  private:
   template <typename T>
@@ -79,6 +84,15 @@ struct JsonMember {
   std::string key;
   Json value;
 };
+
+inline Json::Json() = default;
+inline Json::Json(bool value) : value_(value) {}
+inline Json::Json(std::int64_t value) : value_(value) {}
+inline Json::Json(double value) : value_(value) {}
+inline Json::Json(std::string value) : value_(std::move(value)) {}
+inline Json::Json(const char* value) : value_(std::string(value)) {}
+inline Json::Json(Array value) : value_(std::move(value)) {}
+inline Json::Json(Object value) : value_(std::move(value)) {}
 
 /// `text` as a JSON string, with quotes.
 [[nodiscard]] std::string json_quoted(std::string_view text);

@@ -26,12 +26,14 @@ constexpr JsonLimits kLimits{.max_bytes = static_cast<std::size_t>(kManifestMaxB
   throw Error(ErrorClass::data, fmt::format("{}: {}", origin, what));
 }
 
-// ---- reading JSON values ---------------------------------------------------------------------------------------
+// ---- reading JSON values
+// ---------------------------------------------------------------------------------------
 
 // An object of the manifest: all keys are asked for, no others may be there.
 class Fields {
  public:
-  Fields(const Json& value, std::string_view origin, std::string where, std::initializer_list<std::string_view> keys)
+  Fields(const Json& value, std::string_view origin, std::string where,
+         std::initializer_list<std::string_view> keys)
       : value_(value), origin_(origin), where_(std::move(where)) {
     if (value.object() == nullptr) fail(fmt::format("must be an object, not a {}", value.kind()));
     for (const JsonMember& member : *value.object()) {
@@ -83,7 +85,8 @@ CheckpointPiece parse_piece(const Json& value, std::string_view origin, const st
   piece.offset = fields.integer("offset", 0);
   for (const Json& item : fields.array("xxh3_128")) {
     Hash128 hash;
-    if (item.string() == nullptr || !hash_from_hex(*item.string(), hash)) fields.fail("a hash has 32 digits 0-9, a-f");
+    if (item.string() == nullptr || !hash_from_hex(*item.string(), hash))
+      fields.fail("a hash has 32 digits 0-9, a-f");
     piece.chunks.push_back(hash);
   }
   return piece;
@@ -101,7 +104,8 @@ CheckpointTensor parse_tensor(const Json& value, std::string_view origin, std::s
   tensor.rows = fields.integer("rows", 1);
   tensor.cols = fields.integer("cols", 1);
   if (tensor.rows > kMaxElements / tensor.cols) fields.fail("rows x cols overflows");
-  const std::string where = fmt::format("a piece of {} ({})", json_quoted(tensor.name), json_quoted(tensor.state));
+  const std::string where =
+      fmt::format("a piece of {} ({})", json_quoted(tensor.name), json_quoted(tensor.state));
   for (const Json& piece : fields.array("pieces")) tensor.pieces.push_back(parse_piece(piece, origin, where));
   return tensor;
 }
@@ -115,13 +119,15 @@ std::vector<CheckpointTensor> parse_tensor_list(const Json::Array& list, std::st
 CheckpointFile parse_file(const Json& value, std::string_view origin, std::size_t index) {
   const Fields fields(value, origin, fmt::format("files[{}]", index), {"name", "bytes"});
   CheckpointFile file{fields.string("name"), fields.integer("bytes", 1)};
-  const bool plain = !file.name.empty() && file.name.front() != '.' &&
-                     file.name.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789.-_") == std::string::npos;
+  const bool plain =
+      !file.name.empty() && file.name.front() != '.' &&
+      file.name.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789.-_") == std::string::npos;
   if (!plain) fields.fail(fmt::format("{} is no plain file name", json_quoted(file.name)));
   return file;
 }
 
-// ---- writing ---------------------------------------------------------------------------------------------------
+// ---- writing
+// ---------------------------------------------------------------------------------------------------
 
 Json to_json(const CheckpointPiece& piece) {
   Json hashes{Json::Array{}};
@@ -153,7 +159,8 @@ std::string lines_of(const std::vector<Item>& items, ToText to_text) {
   return text + "\n]";
 }
 
-// ---- coverage --------------------------------------------------------------------------------------------------
+// ---- coverage
+// --------------------------------------------------------------------------------------------------
 
 std::string label(const CheckpointTensor& tensor) {
   return fmt::format("tensor {} ({})", json_quoted(tensor.name), json_quoted(tensor.state));
@@ -188,8 +195,9 @@ bool has_overlap(const std::vector<CheckpointPiece>& pieces) {
     events.push_back({piece.row, true, &piece});
     events.push_back({piece.row + piece.rows, false, &piece});
   }
-  std::sort(events.begin(), events.end(),
-            [](const Event& a, const Event& b) { return std::tie(a.row, a.enters) < std::tie(b.row, b.enters); });
+  std::sort(events.begin(), events.end(), [](const Event& a, const Event& b) {
+    return std::tie(a.row, a.enters) < std::tie(b.row, b.enters);
+  });
   ActiveColumns active;
   for (const Event& event : events) {
     if (!event.enters) {
@@ -206,7 +214,8 @@ void check_coverage(const CheckpointTensor& tensor, std::string_view origin) {
   std::int64_t area = 0;
   for (const CheckpointPiece& piece : tensor.pieces) {
     if (piece.rows > tensor.rows - piece.row || piece.cols > tensor.cols - piece.col) {
-      refuse(origin, fmt::format("{}: a piece reaches past its {} x {}", label(tensor), tensor.rows, tensor.cols));
+      refuse(origin,
+             fmt::format("{}: a piece reaches past its {} x {}", label(tensor), tensor.rows, tensor.cols));
     }
     if (piece.numel() > tensor.rows * tensor.cols - area) {
       refuse(origin, fmt::format("{}: its pieces overlap", label(tensor)));
@@ -225,9 +234,10 @@ struct Extent {
   std::int64_t begin, end;
 };
 
-Extent extent_of(const CheckpointTensor& tensor, const CheckpointPiece& piece, const CheckpointManifest& manifest,
-                 std::string_view origin) {
-  if (piece.file >= manifest.files.size()) refuse(origin, fmt::format("{}: no file {}", label(tensor), piece.file));
+Extent extent_of(const CheckpointTensor& tensor, const CheckpointPiece& piece,
+                 const CheckpointManifest& manifest, std::string_view origin) {
+  if (piece.file >= manifest.files.size())
+    refuse(origin, fmt::format("{}: no file {}", label(tensor), piece.file));
   const std::int64_t bytes = piece.numel() * size_of(tensor.dtype);
   if (bytes > manifest.files[piece.file].bytes || piece.offset > manifest.files[piece.file].bytes - bytes) {
     refuse(origin, fmt::format("{}: a piece reaches past the end of {}", label(tensor),
@@ -241,8 +251,9 @@ Extent extent_of(const CheckpointTensor& tensor, const CheckpointPiece& piece, c
 }
 
 void check_files(const CheckpointManifest& manifest, std::vector<Extent> extents, std::string_view origin) {
-  std::sort(extents.begin(), extents.end(),
-            [](const Extent& a, const Extent& b) { return std::tie(a.file, a.begin) < std::tie(b.file, b.begin); });
+  std::sort(extents.begin(), extents.end(), [](const Extent& a, const Extent& b) {
+    return std::tie(a.file, a.begin) < std::tie(b.file, b.begin);
+  });
   std::vector<std::int64_t> at(manifest.files.size(), 0);
   for (const Extent& extent : extents) {
     if (extent.begin != at[extent.file]) {
@@ -276,8 +287,8 @@ std::string_view without_trailer(std::string_view text, std::string_view origin)
   const std::string damaged = "damaged or cut short: its last line does not hold the hash of the rest";
   if (text.size() < kTrailerBytes) refuse(origin, damaged);
   const auto body = text.substr(0, text.size() - kTrailerBytes);
-  const auto expected = fmt::format("{}{}{}", kTrailerBegin, hex_of(hash_of(std::as_bytes(std::span(body)))),
-                                    kTrailerEnd);
+  const auto expected =
+      fmt::format("{}{}{}", kTrailerBegin, hex_of(hash_of(std::as_bytes(std::span(body)))), kTrailerEnd);
   if (text.substr(body.size()) != expected) refuse(origin, damaged);
   return body;
 }
@@ -289,7 +300,8 @@ void check_manifest(const CheckpointManifest& manifest, std::string_view origin)
   std::vector<Extent> extents;
   for (const CheckpointTensor& tensor : manifest.tensors) {
     check_coverage(tensor, origin);
-    for (const CheckpointPiece& piece : tensor.pieces) extents.push_back(extent_of(tensor, piece, manifest, origin));
+    for (const CheckpointPiece& piece : tensor.pieces)
+      extents.push_back(extent_of(tensor, piece, manifest, origin));
   }
   check_files(manifest, std::move(extents), origin);
 }
@@ -306,8 +318,9 @@ std::vector<CheckpointTensor> parse_tensors(std::string_view text, std::string_v
 
 std::string manifest_text(const CheckpointManifest& manifest) {
   ET_CHECK(manifest.meta.object() != nullptr, "meta of a checkpoint must be an object");
-  std::string body = fmt::format("{{\n\"format\": {},\n\"version\": {},\n\"step\": {},\n\"chunk_bytes\": {},\n",
-                                 json_quoted(kFormat), kManifestVersion, manifest.step, manifest.chunk_bytes);
+  std::string body =
+      fmt::format("{{\n\"format\": {},\n\"version\": {},\n\"step\": {},\n\"chunk_bytes\": {},\n",
+                  json_quoted(kFormat), kManifestVersion, manifest.step, manifest.chunk_bytes);
   body += "\"files\": " + lines_of(manifest.files, [](const CheckpointFile& file) {
             return Json().set("name", file.name).set("bytes", file.bytes).text();
           });
@@ -322,10 +335,12 @@ CheckpointManifest parse_manifest(std::string_view text, std::string_view origin
   const Json root = Json::parse(body, origin, kLimits);
   const Json* version = root.find("version");
   if (version != nullptr && version->integer() != nullptr && *version->integer() > kManifestVersion) {
-    refuse(origin, fmt::format("checkpoint format version {}; this edgetrain reads up to {}: use a newer edgetrain",
-                               *version->integer(), kManifestVersion));
+    refuse(origin,
+           fmt::format("checkpoint format version {}; this edgetrain reads up to {}: use a newer edgetrain",
+                       *version->integer(), kManifestVersion));
   }
-  const Fields fields(root, origin, "", {"format", "version", "step", "chunk_bytes", "files", "tensors", "meta"});
+  const Fields fields(root, origin, "",
+                      {"format", "version", "step", "chunk_bytes", "files", "tensors", "meta"});
   if (fields.string("format") != kFormat) fields.fail("no checkpoint of edgetrain");
   (void)fields.integer("version", 1);
   CheckpointManifest manifest;

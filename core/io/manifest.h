@@ -1,7 +1,8 @@
-// The manifest of a checkpoint: what tensors there are, and where their pieces lie. docs/formats.md describes the file.
+// The manifest of a checkpoint: what tensors there are, and where their pieces lie. docs/formats.md describes
+// the file.
 //
-// Why no rank and no layout in it: a checkpoint is saved on 8 ranks and resumed on 3. A piece is a rectangle of a
-// logical tensor; which rank wrote it is of no interest to a reader.
+// Why no rank and no layout in it: a checkpoint is saved on 8 ranks and resumed on 3. A piece is a rectangle
+// of a logical tensor; which rank wrote it is of no interest to a reader.
 #pragma once
 
 #include <cstdint>
@@ -52,11 +53,12 @@ struct CheckpointManifest {
   Json meta;                              // an object; the writer's
 };
 
-/// Error(data), opened by `origin`, unless every tensor is tiled exactly once by its pieces, every file exactly by the
-/// pieces in it, and the number of hashes fits.
+/// Error(data), opened by `origin`, unless every tensor is tiled exactly once by its pieces, every file
+/// exactly by the pieces in it, and the number of hashes fits.
 void check_manifest(const CheckpointManifest& manifest, std::string_view origin);
 
-/// The file's text; equal manifests give equal bytes. Its last line holds the hash of all that stands before it.
+/// The file's text; equal manifests give equal bytes. Its last line holds the hash of all that stands before
+/// it.
 [[nodiscard]] std::string manifest_text(const CheckpointManifest& manifest);
 
 /// Parses and checks. Error(data): a changed byte anywhere, another format, a newer version, a bad value.

@@ -35,8 +35,8 @@ std::filesystem::path file_of_folder(const std::filesystem::path& folder) {
 // Names that come out of an index must stay in its folder.
 bool is_plain_name(std::string_view name) {
   const auto plain = [](char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' || c == '_' ||
-           c == '-';
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' ||
+           c == '_' || c == '-';
   };
   return !name.empty() && name != "." && name != ".." && std::all_of(name.begin(), name.end(), plain);
 }
@@ -60,8 +60,8 @@ std::map<std::string, std::string> weight_map(const Json& index, const std::file
   for (const JsonMember& member : *map->object()) {
     const auto* name = member.value.string();
     if (name == nullptr || !is_plain_name(*name)) {
-      refuse(path, fmt::format("weight_map {}: {} is no plain file name of this folder", json_quoted(member.key),
-                               member.value.text()));
+      refuse(path, fmt::format("weight_map {}: {} is no plain file name of this folder",
+                               json_quoted(member.key), member.value.text()));
     }
     file_of[member.key] = *name;
   }
@@ -69,7 +69,8 @@ std::map<std::string, std::string> weight_map(const Json& index, const std::file
 }
 
 // Elements [begin, begin + n) of a stored run, converted, through a small buffer unless the types are equal.
-void read_run(const FileReader& file, std::int64_t at, Dtype stored, std::byte* out, Dtype dtype, std::int64_t n) {
+void read_run(const FileReader& file, std::int64_t at, Dtype stored, std::byte* out, Dtype dtype,
+              std::int64_t n) {
   if (stored == dtype) {
     file.read_at(at, {out, static_cast<std::size_t>(n * size_of(dtype))});
     return;
@@ -78,14 +79,16 @@ void read_run(const FileReader& file, std::int64_t at, Dtype stored, std::byte* 
   const std::int64_t step = kBufferBytes / size_of(stored);
   for (std::int64_t done = 0; done < n; done += step) {
     const std::int64_t count = std::min(step, n - done);
-    file.read_at(at + done * size_of(stored), std::span(buffer).first(static_cast<std::size_t>(count * size_of(stored))));
+    file.read_at(at + done * size_of(stored),
+                 std::span(buffer).first(static_cast<std::size_t>(count * size_of(stored))));
     convert_elements(buffer.data(), stored, out + done * size_of(dtype), dtype, count);
   }
 }
 
 }  // namespace
 
-// ---- reader ----------------------------------------------------------------------------------------------------
+// ---- reader
+// ----------------------------------------------------------------------------------------------------
 
 SafetensorsReader SafetensorsReader::open(const std::filesystem::path& path) {
   const auto file = std::filesystem::is_directory(path) ? file_of_folder(path) : path;
@@ -113,8 +116,9 @@ void SafetensorsReader::add_file(const std::filesystem::path& path, Symlinks sym
 }
 
 void SafetensorsReader::open_index(const std::filesystem::path& path) {
-  const Json index = Json::parse(read_whole_file(path, kMaxIndexBytes), path.string(),
-                                 {.max_bytes = kMaxIndexBytes, .max_values = std::size_t{4} << 20, .max_depth = 8});
+  const Json index =
+      Json::parse(read_whole_file(path, kMaxIndexBytes), path.string(),
+                  {.max_bytes = kMaxIndexBytes, .max_values = std::size_t{4} << 20, .max_depth = 8});
   const auto file_of = weight_map(index, path);
   std::set<std::string> names;
   for (const auto& [tensor, file] : file_of) names.insert(file);
@@ -147,8 +151,8 @@ void SafetensorsReader::check_index(const std::filesystem::path& path, const Jso
   const Json* claimed = metadata == nullptr ? nullptr : metadata->find("total_size");
   double bytes = 0.0;
   if (claimed != nullptr && claimed->number(bytes) && bytes != static_cast<double>(total)) {
-    warnings_.push_back(
-        fmt::format("{}: total_size is {}, the tensors have {} bytes", path.string(), claimed->text(), total));
+    warnings_.push_back(fmt::format("{}: total_size is {}, the tensors have {} bytes", path.string(),
+                                    claimed->text(), total));
   }
 }
 
@@ -167,8 +171,9 @@ void SafetensorsReader::sort_entries() {
 }
 
 std::size_t SafetensorsReader::index_of(std::string_view name) const {
-  const auto found = std::lower_bound(entries_.begin(), entries_.end(), name,
-                                      [](const SafetensorsEntry& entry, std::string_view n) { return entry.name < n; });
+  const auto found =
+      std::lower_bound(entries_.begin(), entries_.end(), name,
+                       [](const SafetensorsEntry& entry, std::string_view n) { return entry.name < n; });
   return found != entries_.end() && found->name == name ? static_cast<std::size_t>(found - entries_.begin())
                                                         : entries_.size();
 }
@@ -181,24 +186,26 @@ const SafetensorsEntry* SafetensorsReader::find(std::string_view name) const {
 void SafetensorsReader::read(std::string_view name, Range rows, Range cols, Tensor out) const {
   const std::size_t index = index_of(name);
   if (index == entries_.size()) {
-    throw Error(ErrorClass::data, fmt::format("{} and its shards hold no tensor {}",
-                                              files_.empty() ? "" : files_.front().path().string(), json_quoted(name)));
+    throw Error(ErrorClass::data,
+                fmt::format("{} and its shards hold no tensor {}",
+                            files_.empty() ? "" : files_.front().path().string(), json_quoted(name)));
   }
   const SafetensorsEntry& entry = entries_[index];
   const FileReader& file = files_[sources_[index].file];
   if (!entry.dtype || !convertible(*entry.dtype, out.dtype)) {
-    refuse(file.path(), fmt::format("tensor {} is stored as {}, which cannot be read as {}: convert the file to F32, "
-                                    "BF16 or F16",
-                                    json_quoted(name), entry.dtype_name, name_of(out.dtype)));
+    refuse(file.path(),
+           fmt::format("tensor {} is stored as {}, which cannot be read as {}: convert the file to F32, "
+                       "BF16 or F16",
+                       json_quoted(name), entry.dtype_name, name_of(out.dtype)));
   }
-  if (rows.begin < 0 || rows.end > entry.rows() || cols.begin < 0 || cols.end > entry.cols() || rows.size() < 0 ||
-      cols.size() < 0) {
+  if (rows.begin < 0 || rows.end > entry.rows() || cols.begin < 0 || cols.end > entry.cols() ||
+      rows.size() < 0 || cols.size() < 0) {
     refuse(file.path(), fmt::format("tensor {} is {} x {}; asked for rows [{}, {}) and columns [{}, {})",
-                                    json_quoted(name), entry.rows(), entry.cols(), rows.begin, rows.end, cols.begin,
-                                    cols.end));
+                                    json_quoted(name), entry.rows(), entry.cols(), rows.begin, rows.end,
+                                    cols.begin, cols.end));
   }
-  ET_CHECK(out.rows == rows.size() && out.cols == cols.size(), "{}: a tensor of {} x {} for {} x {}", name, out.rows,
-           out.cols, rows.size(), cols.size());
+  ET_CHECK(out.rows == rows.size() && out.cols == cols.size(), "{}: a tensor of {} x {} for {} x {}", name,
+           out.rows, out.cols, rows.size(), cols.size());
   if (out.numel() == 0) return;
   const std::int64_t base = sources_[index].buffer_at + entry.begin;
   const auto offset = [&](std::int64_t row) {
@@ -212,7 +219,8 @@ void SafetensorsReader::read(std::string_view name, Range rows, Range cols, Tens
   }
 }
 
-// ---- writer ----------------------------------------------------------------------------------------------------
+// ---- writer
+// ----------------------------------------------------------------------------------------------------
 
 namespace {
 
@@ -269,8 +277,8 @@ void SafetensorsWriter::skip_empty() {
 void SafetensorsWriter::append(Tensor rows) {
   ET_CHECK(current_ < entries_.size(), "{}: all tensors are written", path_.string());
   const SafetensorsEntry& entry = entries_[current_];
-  ET_CHECK(rows.cols == entry.cols() && rows_written_ + rows.rows <= entry.rows(), "{}: {} x {} rows for {} x {}",
-           entry.name, rows.rows, rows.cols, entry.rows(), entry.cols());
+  ET_CHECK(rows.cols == entry.cols() && rows_written_ + rows.rows <= entry.rows(),
+           "{}: {} x {} rows for {} x {}", entry.name, rows.rows, rows.cols, entry.rows(), entry.cols());
   Buffer buffer;
   const Dtype dtype = entry.dtype.value();
   const std::int64_t step = kBufferBytes / size_of(dtype);
@@ -290,7 +298,8 @@ void SafetensorsWriter::append(Tensor rows) {
 }
 
 void SafetensorsWriter::finish() {
-  ET_CHECK(current_ == entries_.size(), "{}: tensor {} is not complete", path_.string(), entries_[current_].name);
+  ET_CHECK(current_ == entries_.size(), "{}: tensor {} is not complete", path_.string(),
+           entries_[current_].name);
   file_.finish();
   rename_path(temporary_, path_, disk_);
   finished_ = true;

@@ -1,4 +1,5 @@
-// Weights in Hugging Face's safetensors: one file, or several behind an index; read by rectangle, written in order.
+// Weights in Hugging Face's safetensors: one file, or several behind an index; read by rectangle, written in
+// order.
 //
 // Why by rectangle: a rank reads only the part of each tensor that its tiles hold, without loading the file.
 #pragma once
@@ -18,7 +19,8 @@
 
 namespace edgetrain {
 
-/// The tensors of a model, from one file or many. Move-only. Errors: Error(data) for all that is wrong with the files.
+/// The tensors of a model, from one file or many. Move-only. Errors: Error(data) for all that is wrong with
+/// the files.
 class SafetensorsReader {
  public:
   /// A .safetensors file, an index (*.safetensors.index.json), or a folder that holds model.safetensors or
@@ -34,8 +36,8 @@ class SafetensorsReader {
   /// What a person may want to know: tensors that no index maps, a wrong total size.
   [[nodiscard]] const std::vector<std::string>& warnings() const { return warnings_; }
 
-  /// The rectangle rows x cols of the tensor as a matrix (SafetensorsEntry::rows) into `out`, of the rectangle's
-  /// shape, any row stride, host memory; converted exactly or rounded once to nearest even.
+  /// The rectangle rows x cols of the tensor as a matrix (SafetensorsEntry::rows) into `out`, of the
+  /// rectangle's shape, any row stride, host memory; converted exactly or rounded once to nearest even.
   /// Error(data): no such tensor, outside its shape, or stored in a dtype that we do not read (named).
   void read(std::string_view name, Range rows, Range cols, Tensor out) const;
 
@@ -58,12 +60,12 @@ class SafetensorsReader {
   std::vector<std::string> warnings_;
 };
 
-/// Writes one file, tensor by tensor, through a temporary file beside it that finish() renames. The same tensors give
-/// the same bytes whatever the order of `entries` was.
+/// Writes one file, tensor by tensor, through a temporary file beside it that finish() renames. The same
+/// tensors give the same bytes whatever the order of `entries` was.
 class SafetensorsWriter {
  public:
-  /// Of each entry: name, dtype and shape. Sorted here by element size (largest first, so that every element is
-  /// aligned) and name.
+  /// Of each entry: name, dtype and shape. Sorted here by element size (largest first, so that every element
+  /// is aligned) and name.
   SafetensorsWriter(std::filesystem::path path, std::vector<SafetensorsEntry> entries,
                     const std::map<std::string, std::string>& metadata, Disk& disk = system_disk());
   SafetensorsWriter(const SafetensorsWriter&) = delete;
@@ -90,6 +92,7 @@ class SafetensorsWriter {
 };
 
 /// An entry to be written.
-[[nodiscard]] SafetensorsEntry safetensors_entry(std::string name, Dtype dtype, std::vector<std::int64_t> shape);
+[[nodiscard]] SafetensorsEntry safetensors_entry(std::string name, Dtype dtype,
+                                                 std::vector<std::int64_t> shape);
 
 }  // namespace edgetrain

@@ -21,18 +21,21 @@ struct StoredType {
 
 // All of the format's types, so that a file with a tensor that nobody asks for can still be opened.
 constexpr StoredType kTypes[] = {
-    {"F32", 32, Dtype::f32}, {"BF16", 16, Dtype::bf16}, {"F16", 16, Dtype::f16}, {"F64", 64, Dtype::f64},
-    {"I32", 32, Dtype::i32}, {"I64", 64, Dtype::i64},   {"U8", 8, Dtype::u8},    {"BOOL", 8, {}},
-    {"I8", 8, {}},           {"I16", 16, {}},           {"U16", 16, {}},         {"U32", 32, {}},
-    {"U64", 64, {}},         {"C64", 64, {}},           {"F8_E5M2", 8, {}},      {"F8_E4M3", 8, {}},
-    {"F8_E8M0", 8, {}},      {"F8_E4M3FNUZ", 8, {}},    {"F8_E5M2FNUZ", 8, {}},  {"F6_E2M3", 6, {}},
-    {"F6_E3M2", 6, {}},      {"F4", 4, {}},
+    {"F32", 32, Dtype::f32}, {"BF16", 16, Dtype::bf16}, {"F16", 16, Dtype::f16},
+    {"F64", 64, Dtype::f64}, {"I32", 32, Dtype::i32},   {"I64", 64, Dtype::i64},
+    {"U8", 8, Dtype::u8},    {"BOOL", 8, {}},           {"I8", 8, {}},
+    {"I16", 16, {}},         {"U16", 16, {}},           {"U32", 32, {}},
+    {"U64", 64, {}},         {"C64", 64, {}},           {"F8_E5M2", 8, {}},
+    {"F8_E4M3", 8, {}},      {"F8_E8M0", 8, {}},        {"F8_E4M3FNUZ", 8, {}},
+    {"F8_E5M2FNUZ", 8, {}},  {"F6_E2M3", 6, {}},        {"F6_E3M2", 6, {}},
+    {"F4", 4, {}},
 };
 constexpr std::int64_t kMaxSize = std::numeric_limits<std::int64_t>::max();
 constexpr std::size_t kMaxRank = 64;
 
 const StoredType* type_named(std::string_view name) {
-  const auto found = std::find_if(std::begin(kTypes), std::end(kTypes), [&](const auto& t) { return t.name == name; });
+  const auto found =
+      std::find_if(std::begin(kTypes), std::end(kTypes), [&](const auto& t) { return t.name == name; });
   return found == std::end(kTypes) ? nullptr : found;
 }
 
@@ -74,7 +77,8 @@ class EntryParser {
     throw Error(ErrorClass::data, fmt::format("{}: tensor {}: {}", origin_, json_quoted(member_.key), what));
   }
   void only_known_keys() const {
-    if (member_.value.object() == nullptr) fail(fmt::format("must be an object, not a {}", member_.value.kind()));
+    if (member_.value.object() == nullptr)
+      fail(fmt::format("must be an object, not a {}", member_.value.kind()));
     for (const JsonMember& field : *member_.value.object()) {
       if (field.key != "dtype" && field.key != "shape" && field.key != "data_offsets") {
         fail(fmt::format("unknown key {}", json_quoted(field.key)));
@@ -96,18 +100,21 @@ class EntryParser {
   [[nodiscard]] std::vector<std::int64_t> sizes(std::string_view key, std::size_t max_count) const {
     const auto* array = field(key).array();
     if (array == nullptr) fail(fmt::format("{} must be a list", key));
-    if (array->size() > max_count) fail(fmt::format("{} has {} entries, at most {}", key, array->size(), max_count));
+    if (array->size() > max_count)
+      fail(fmt::format("{} has {} entries, at most {}", key, array->size(), max_count));
     std::vector<std::int64_t> values;
     for (const Json& item : *array) {
       const auto* value = item.integer();
-      if (value == nullptr || *value < 0) fail(fmt::format("{} must hold whole numbers >= 0: {}", key, item.text()));
+      if (value == nullptr || *value < 0)
+        fail(fmt::format("{} must hold whole numbers >= 0: {}", key, item.text()));
       values.push_back(*value);
     }
     return values;
   }
   void check_bytes(const SafetensorsEntry& entry, const StoredType& type) const {
     if (entry.end < entry.begin || entry.end > buffer_bytes_) {
-      fail(fmt::format("data_offsets [{}, {}] in a buffer of {} bytes", entry.begin, entry.end, buffer_bytes_));
+      fail(fmt::format("data_offsets [{}, {}] in a buffer of {} bytes", entry.begin, entry.end,
+                       buffer_bytes_));
     }
     const auto bits = product(entry.shape, type.bits);
     if (!bits) fail("the number of elements overflows");
@@ -137,19 +144,21 @@ std::map<std::string, std::string> parse_metadata(const Json& value, std::string
   return metadata;
 }
 
-void check_tiling(const std::vector<SafetensorsEntry>& entries, std::int64_t buffer_bytes, std::string_view origin) {
+void check_tiling(const std::vector<SafetensorsEntry>& entries, std::int64_t buffer_bytes,
+                  std::string_view origin) {
   std::int64_t at = 0;
   for (const SafetensorsEntry& entry : entries) {
     if (entry.begin != at) {
       throw Error(ErrorClass::data,
                   fmt::format("{}: tensor {} begins at byte {}, but the one before it ends at {}: {}", origin,
-                              json_quoted(entry.name), entry.begin, at, entry.begin < at ? "they overlap" : "a hole"));
+                              json_quoted(entry.name), entry.begin, at,
+                              entry.begin < at ? "they overlap" : "a hole"));
     }
     at = entry.end;
   }
   if (at != buffer_bytes) {
-    throw Error(ErrorClass::data,
-                fmt::format("{}: the tensors end at byte {} of a buffer of {} bytes", origin, at, buffer_bytes));
+    throw Error(ErrorClass::data, fmt::format("{}: the tensors end at byte {} of a buffer of {} bytes",
+                                              origin, at, buffer_bytes));
   }
 }
 
@@ -162,12 +171,15 @@ std::int64_t SafetensorsEntry::rows() const {
 
 std::int64_t SafetensorsEntry::cols() const { return shape.empty() ? 1 : shape.back(); }
 
-std::int64_t safetensors_header_bytes(std::uint64_t length_field, std::int64_t file_bytes, std::string_view origin) {
+std::int64_t safetensors_header_bytes(std::uint64_t length_field, std::int64_t file_bytes,
+                                      std::string_view origin) {
   const auto room = static_cast<std::uint64_t>(std::max<std::int64_t>(file_bytes - 8, 0));
-  if (length_field < 2 || length_field > static_cast<std::uint64_t>(kSafetensorsMaxHeader) || length_field > room) {
-    throw Error(ErrorClass::data, fmt::format("{}: no safetensors file: its header claims {} bytes (the file has {}, "
-                                              "a header 2 to {})",
-                                              origin, length_field, file_bytes, kSafetensorsMaxHeader));
+  if (length_field < 2 || length_field > static_cast<std::uint64_t>(kSafetensorsMaxHeader) ||
+      length_field > room) {
+    throw Error(ErrorClass::data,
+                fmt::format("{}: no safetensors file: its header claims {} bytes (the file has {}, "
+                            "a header 2 to {})",
+                            origin, length_field, file_bytes, kSafetensorsMaxHeader));
   }
   return static_cast<std::int64_t>(length_field);
 }
@@ -175,7 +187,8 @@ std::int64_t safetensors_header_bytes(std::uint64_t length_field, std::int64_t f
 SafetensorsHeader parse_safetensors_header(std::string_view json, std::int64_t buffer_bytes,
                                            std::string_view origin) {
   if (json.empty() || json.front() != '{') {
-    throw Error(ErrorClass::data, fmt::format("{}: no safetensors file: the header does not begin with '{{'", origin));
+    throw Error(ErrorClass::data,
+                fmt::format("{}: no safetensors file: the header does not begin with '{{'", origin));
   }
   const JsonLimits limits{.max_bytes = static_cast<std::size_t>(kSafetensorsMaxHeader),
                           .max_values = std::size_t{8} << 20,
@@ -198,8 +211,8 @@ SafetensorsHeader parse_safetensors_header(std::string_view json, std::int64_t b
 }
 
 std::string_view safetensors_name(Dtype dtype) {
-  const auto found =
-      std::find_if(std::begin(kTypes), std::end(kTypes), [&](const auto& type) { return type.dtype == dtype; });
+  const auto found = std::find_if(std::begin(kTypes), std::end(kTypes),
+                                  [&](const auto& type) { return type.dtype == dtype; });
   ET_ASSERT(found != std::end(kTypes));
   return found->name;
 }

@@ -69,7 +69,8 @@ std::vector<std::string> TextExchange::gather(std::string_view own) {
   std::vector<std::string> texts(world_.rank() == 0 ? sizes.size() : 0);
   const CommCall call = gather_call(staging_.data(), slice, world_.size(), world_.rank());
   for (std::int64_t at = 0; at < longest; at += slice) {
-    const auto part = own.substr(std::min(static_cast<std::size_t>(at), own.size()), static_cast<std::size_t>(slice));
+    const auto part =
+        own.substr(std::min(static_cast<std::size_t>(at), own.size()), static_cast<std::size_t>(slice));
     std::memset(call.in.data, 0, static_cast<std::size_t>(slice));
     std::memcpy(call.in.data, part.data(), part.size());
     run(call);

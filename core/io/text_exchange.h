@@ -1,8 +1,8 @@
 // Short texts between ranks: what each has to say, told to rank 0; what rank 0 has decided, told to all.
 //
-// Why: a check that one rank makes must become everybody's verdict before the next collective, or the others wait for
-// ever (rank-local throws between collectives are the classic hang).
-// Sent in slices, so that memory does not grow with the longest text times the number of ranks.
+// Why: a check that one rank makes must become everybody's verdict before the next collective, or the others
+// wait for ever (rank-local throws between collectives are the classic hang). Sent in slices, so that memory
+// does not grow with the longest text times the number of ranks.
 #pragma once
 
 #include <chrono>
@@ -19,8 +19,8 @@ namespace edgetrain {
 /// All calls are collective over `world` and block; Error(hang) after `deadline` for one collective.
 class TextExchange {
  public:
-  /// `staging` holds slices and the communicator's scratch: 64 KiB do for 64 ranks and more; at least 256 bytes a rank.
-  /// Borrowed for the life of this object; aligned as kAlignment.
+  /// `staging` holds slices and the communicator's scratch: 64 KiB do for 64 ranks and more; at least 256
+  /// bytes a rank. Borrowed for the life of this object; aligned as kAlignment.
   TextExchange(Communicator& world, std::span<std::byte> staging, std::chrono::milliseconds deadline)
       : world_(world), staging_(staging), deadline_(deadline) {}
 

@@ -1,4 +1,5 @@
-// What a rank says about its part: fine, with a text, or an error that others must throw too. Carried by TextExchange.
+// What a rank says about its part: fine, with a text, or an error that others must throw too. Carried by
+// TextExchange.
 #pragma once
 
 #include <exception>

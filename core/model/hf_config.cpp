@@ -16,7 +16,8 @@ namespace edgetrain {
 namespace {
 
 // Far above any model, far below where a product of them could overflow 64 bits.
-constexpr std::int64_t kMaxIds = std::numeric_limits<std::int32_t>::max();  // token ids and positions are int32
+constexpr std::int64_t kMaxIds =
+    std::numeric_limits<std::int32_t>::max();  // token ids and positions are int32
 constexpr std::int64_t kMaxWidth = 1 << 22;
 constexpr std::int64_t kMaxLayers = 1 << 14;
 constexpr std::int64_t kMaxHeads = 1 << 14;
@@ -29,12 +30,13 @@ struct NamedActivation {
   Activation activation;
 };
 constexpr NamedActivation kActivations[] = {
-    {"silu", Activation::silu},          {"swish", Activation::silu},
-    {"gelu", Activation::gelu_erf},      {"gelu_new", Activation::gelu_tanh},
-    {"relu", Activation::relu},          {"gelu_pytorch_tanh", Activation::gelu_tanh},
+    {"silu", Activation::silu},     {"swish", Activation::silu},
+    {"gelu", Activation::gelu_erf}, {"gelu_new", Activation::gelu_tanh},
+    {"relu", Activation::relu},     {"gelu_pytorch_tanh", Activation::gelu_tanh},
 };
 
-// Fills one ModelConfig. A missing or wrong value is noted, and reading goes on, so that all problems come at once.
+// Fills one ModelConfig. A missing or wrong value is noted, and reading goes on, so that all problems come at
+// once.
 class ConfigReader {
  public:
   explicit ConfigReader(HfFields& fields) : fields_(fields), model_(fields.result().model) {}
@@ -66,7 +68,8 @@ class ConfigReader {
     const auto value = fields_.integer(general, 1, max);
     if (fields_.find(own) == nullptr && value) return *value;
     const std::int64_t result = required(own, max);
-    if (value && *value != result) fields_.problem(general, fmt::format("is {}, but '{}' is {}", *value, own, result));
+    if (value && *value != result)
+      fields_.problem(general, fmt::format("is {}, but '{}' is {}", *value, own, result));
     return result;
   }
 
@@ -80,7 +83,8 @@ class ConfigReader {
                       std::all_of(list->array()->begin(), list->array()->end(), [&](const Json& name) {
                         return name.string() != nullptr && *name.string() == expected;
                       });
-    if (!fits) fields_.problem("architectures", fmt::format("{}: only {} is implemented", list->text(), expected));
+    if (!fits)
+      fields_.problem("architectures", fmt::format("{}: only {} is implemented", list->text(), expected));
   }
 
   Activation activation(std::string_view key, Activation otherwise) {
@@ -88,13 +92,13 @@ class ConfigReader {
     if (!name) return otherwise;
     const auto found = std::find_if(std::begin(kActivations), std::end(kActivations),
                                     [&](const NamedActivation& a) { return a.name == *name; });
-    const bool implemented =
-        found != std::end(kActivations) && (family() == Family::gpt2 || found->activation == Activation::silu);
+    const bool implemented = found != std::end(kActivations) &&
+                             (family() == Family::gpt2 || found->activation == Activation::silu);
     if (!implemented) {
-      fields_.problem(key, fmt::format("{} is not implemented for {}; it can be {}", json_quoted(*name),
-                                       name_of(family()),
-                                       family() == Family::gpt2 ? "gelu_new, gelu_pytorch_tanh, gelu, relu or silu"
-                                                                : "silu"));
+      fields_.problem(
+          key,
+          fmt::format("{} is not implemented for {}; it can be {}", json_quoted(*name), name_of(family()),
+                      family() == Family::gpt2 ? "gelu_new, gelu_pytorch_tanh, gelu, relu or silu" : "silu"));
       return otherwise;
     }
     return found->activation;
@@ -127,7 +131,8 @@ class ConfigReader {
     model_.tie_word_embeddings = fields_.boolean("tie_word_embeddings").value_or(false);
     model_.qk_norm = family() == Family::qwen3;
     const std::int64_t positions = is_qwen() ? 32768 : family() == Family::mistral ? 131072 : 2048;
-    model_.max_position_embeddings = fields_.integer("max_position_embeddings", 1, kMaxIds).value_or(positions);
+    model_.max_position_embeddings =
+        fields_.integer("max_position_embeddings", 1, kMaxIds).value_or(positions);
     read_kv_heads();
     read_head_dim();
     read_biases();
@@ -138,15 +143,17 @@ class ConfigReader {
   void read_kv_heads() {
     const Json* stated = fields_.object().find("num_key_value_heads");
     if (stated == nullptr && family() != Family::llama) {
-      fields_.warn("num_key_value_heads", fmt::format("is missing: taken as num_attention_heads, {}; Hugging Face has "
-                                                      "another default for {}",
-                                                      model_.num_attention_heads, name_of(family())));
+      fields_.warn("num_key_value_heads",
+                   fmt::format("is missing: taken as num_attention_heads, {}; Hugging Face has "
+                               "another default for {}",
+                               model_.num_attention_heads, name_of(family())));
     }
     model_.num_key_value_heads =
         fields_.integer("num_key_value_heads", 1, kMaxHeads).value_or(model_.num_attention_heads);
     if (model_.num_attention_heads % std::max<std::int64_t>(model_.num_key_value_heads, 1) != 0) {
-      fields_.problem("num_key_value_heads", fmt::format("{} does not divide num_attention_heads, {}",
-                                                         model_.num_key_value_heads, model_.num_attention_heads));
+      fields_.problem("num_key_value_heads",
+                      fmt::format("{} does not divide num_attention_heads, {}", model_.num_key_value_heads,
+                                  model_.num_attention_heads));
     }
   }
 
@@ -194,7 +201,8 @@ class ConfigReader {
   }
   void read_mistral_window() {
     if (fields_.object().find("sliding_window") == nullptr) {
-      fields_.warn("sliding_window", "is missing: Hugging Face takes 4096 for mistral then, and so does this; null means none");
+      fields_.warn("sliding_window",
+                   "is missing: Hugging Face takes 4096 for mistral then, and so does this; null means none");
     }
     const std::int64_t otherwise = fields_.object().find("sliding_window") == nullptr ? 4096 : 0;
     set_windows(fields_.integer("sliding_window", 1, kMaxIds).value_or(otherwise),
@@ -243,7 +251,8 @@ class ConfigReader {
     if (any) model_.sliding_window = std::move(windows);
   }
 
-  // transformers 5 has one object, transformers 4 rope_theta beside rope_scaling. Both may be there if they agree.
+  // transformers 5 has one object, transformers 4 rope_theta beside rope_scaling. Both may be there if they
+  // agree.
   void read_rope() {
     const auto theta = fields_.number("rope_theta", 1e-3, 1e12);
     RopeConfig old_rope, new_rope;
@@ -252,7 +261,8 @@ class ConfigReader {
     new_rope.theta = old_rope.theta;
     const bool has_new = read_rope_object("rope_parameters", new_rope);
     if (has_new && theta && new_rope.theta != *theta) {
-      fields_.problem("rope_parameters.rope_theta", fmt::format("is {}, but rope_theta is {}", new_rope.theta, *theta));
+      fields_.problem("rope_parameters.rope_theta",
+                      fmt::format("is {}, but rope_theta is {}", new_rope.theta, *theta));
     }
     if (has_new && has_old && !same(old_rope, new_rope)) {
       fields_.problem("rope_parameters", "contradicts rope_scaling");
@@ -316,7 +326,8 @@ class ConfigReader {
   static void check_rope_keys(HfFields& fields) {
     for (const JsonMember& member : *fields.object().object()) {
       double number = 0.0;
-      const bool whole_head = member.key == "partial_rotary_factor" && member.value.number(number) && number == 1.0;
+      const bool whole_head =
+          member.key == "partial_rotary_factor" && member.value.number(number) && number == 1.0;
       if (fields.known().contains(member.key) || member.value.is_null() || whole_head) continue;
       fields.problem(member.key, "is not implemented for this rope_type");
     }
@@ -341,7 +352,8 @@ class ConfigReader {
       return std::nullopt;
     }
     if (*id >= 0 && *id < model_.vocab_size) return *id;
-    fields_.warn(key, fmt::format("{} is outside the vocabulary of {} and was ignored", *id, model_.vocab_size));
+    fields_.warn(key,
+                 fmt::format("{} is outside the vocabulary of {} and was ignored", *id, model_.vocab_size));
     return std::nullopt;
   }
 
@@ -350,7 +362,8 @@ class ConfigReader {
 };
 
 std::optional<Family> family_named(std::string_view name) {
-  const auto found = std::find_if(kFamilies.begin(), kFamilies.end(), [&](Family f) { return name_of(f) == name; });
+  const auto found =
+      std::find_if(kFamilies.begin(), kFamilies.end(), [&](Family f) { return name_of(f) == name; });
   return found == kFamilies.end() ? std::nullopt : std::optional(*found);
 }
 
@@ -373,8 +386,9 @@ HfConfig parse_hf_config(std::string_view json, std::string_view origin) {
   if (family) {
     ConfigReader(fields).read(*family);
   } else if (type || root.find("model_type") == nullptr || root.find("model_type")->is_null()) {
-    fields.problem("model_type", fmt::format("{}; there are gpt2, llama, mistral, qwen2 and qwen3",
-                                             type ? json_quoted(*type) + " is not implemented" : "is missing"));
+    fields.problem("model_type",
+                   fmt::format("{}; there are gpt2, llama, mistral, qwen2 and qwen3",
+                               type ? json_quoted(*type) + " is not implemented" : "is missing"));
   }
   return result;
 }

@@ -1,4 +1,5 @@
-// ModelConfig -> config.json: every field stated, RoPE in both spellings, so that no reader's default matters.
+// ModelConfig -> config.json: every field stated, RoPE in both spellings, so that no reader's default
+// matters.
 #include <algorithm>
 
 #include "core/base/error.h"
@@ -63,13 +64,16 @@ void write_rope(const RopeConfig& rope, Json& json) {
   const Json scaling = rope_scaling(rope);
   Json parameters = scaling.is_null() ? Json().set("rope_type", "default") : scaling;
   parameters.set("rope_theta", rope.theta);
-  json.set("rope_theta", rope.theta).set("rope_scaling", scaling).set("rope_parameters", std::move(parameters));
+  json.set("rope_theta", rope.theta)
+      .set("rope_scaling", scaling)
+      .set("rope_parameters", std::move(parameters));
 }
 
 std::int64_t the_window(const ModelConfig& c) {
   std::int64_t window = 0;
   for (const std::int64_t w : c.sliding_window) {
-    ET_CHECK(w == 0 || window == 0 || w == window, "config.json has one sliding window, not {} and {}", window, w);
+    ET_CHECK(w == 0 || window == 0 || w == window, "config.json has one sliding window, not {} and {}",
+             window, w);
     window = std::max(window, w);
   }
   return window;
@@ -77,7 +81,9 @@ std::int64_t the_window(const ModelConfig& c) {
 
 void write_window(const ModelConfig& c, Json& json) {
   const std::int64_t window = the_window(c);
-  const auto slides = [&](std::size_t layer) { return !c.sliding_window.empty() && c.sliding_window[layer] > 0; };
+  const auto slides = [&](std::size_t layer) {
+    return !c.sliding_window.empty() && c.sliding_window[layer] > 0;
+  };
   if (c.family == Family::mistral) {
     const auto none = std::count(c.sliding_window.begin(), c.sliding_window.end(), 0);
     ET_CHECK(window == 0 || none == 0, "mistral has a sliding window in all layers or none");
@@ -100,8 +106,11 @@ void write_llama_like(const ModelConfig& c, Json& json) {
     json.set("attention_bias", c.qkv_bias);
   }
   if (c.family == Family::llama) json.set("mlp_bias", c.mlp_bias);
-  json.set("head_dim", c.head_dim).set("hidden_act", activation_name(c.hidden_act)).set("hidden_size", c.hidden_size);
-  json.set("intermediate_size", c.intermediate_size).set("max_position_embeddings", c.max_position_embeddings);
+  json.set("head_dim", c.head_dim)
+      .set("hidden_act", activation_name(c.hidden_act))
+      .set("hidden_size", c.hidden_size);
+  json.set("intermediate_size", c.intermediate_size)
+      .set("max_position_embeddings", c.max_position_embeddings);
   json.set("num_attention_heads", c.num_attention_heads).set("num_hidden_layers", c.num_hidden_layers);
   json.set("num_key_value_heads", c.num_key_value_heads).set("rms_norm_eps", c.norm_eps);
   write_rope(c.rope, json);
@@ -114,7 +123,8 @@ std::string to_config_json(const ModelConfig& config) {
   Json json;
   json.set("architectures", Json::Array{architecture(config.family)});
   json.set("model_type", std::string(name_of(config.family))).set("vocab_size", config.vocab_size);
-  json.set("bos_token_id", optional_id(config.bos_token_id)).set("eos_token_id", optional_id(config.eos_token_id));
+  json.set("bos_token_id", optional_id(config.bos_token_id))
+      .set("eos_token_id", optional_id(config.eos_token_id));
   json.set("initializer_range", config.initializer_range);
   json.set("tie_word_embeddings", config.tie_word_embeddings);
   if (config.family == Family::gpt2) {

@@ -1,7 +1,9 @@
-// Base of a backend that does not have every operator yet: each one refuses by name until a subclass overrides it.
+// Base of a backend that does not have every operator yet: each one refuses by name until a subclass
+// overrides it.
 //
-// Why: a unit that reaches a missing operator must stop with its name, not fall back to another device without a
-// word. Also the base of test doubles, which implement the one or two operators that they are about.
+// Why: a unit that reaches a missing operator must stop with its name, not fall back to another device
+// without a word. Also the base of test doubles, which implement the one or two operators that they are
+// about.
 #pragma once
 
 #include <string>
@@ -22,7 +24,8 @@ class PartialOps : public Ops {
     refuse("rms_norm_backward");
   }
   void layer_norm(Tensor, Tensor, Tensor, float, Tensor, Tensor, Tensor) override { refuse("layer_norm"); }
-  void layer_norm_backward(Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, bool, Tensor, Tensor, float) override {
+  void layer_norm_backward(Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, bool, Tensor, Tensor,
+                           float) override {
     refuse("layer_norm_backward");
   }
   void rope(Tensor, Tensor, Tensor, std::int64_t, float, bool) override { refuse("rope"); }
@@ -36,7 +39,8 @@ class PartialOps : public Ops {
   void fill(Tensor, float) override { refuse("fill"); }
   void embedding(Tensor, Tensor, Tensor, bool) override { refuse("embedding"); }
   void embedding_backward(Tensor, Tensor, Tensor, float) override { refuse("embedding_backward"); }
-  void attention(Tensor, Tensor, Tensor, std::span<const MaskItem>, const AttentionShape&, Tensor, Tensor) override {
+  void attention(Tensor, Tensor, Tensor, std::span<const MaskItem>, const AttentionShape&, Tensor,
+                 Tensor) override {
     refuse("attention");
   }
   void attention_backward(Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, std::span<const MaskItem>,
@@ -47,7 +51,9 @@ class PartialOps : public Ops {
   void adamw(const AdamWConstants&, const UpdateScalars&, Tensor, Tensor, Tensor, Tensor, Tensor) override {
     refuse("adamw");
   }
-  void sgd(const SgdConstants&, const UpdateScalars&, Tensor, Tensor, Tensor, Tensor) override { refuse("sgd"); }
+  void sgd(const SgdConstants&, const UpdateScalars&, Tensor, Tensor, Tensor, Tensor) override {
+    refuse("sgd");
+  }
   void sum_squares(Tensor, Tensor) override { refuse("sum_squares"); }
 
  private:

@@ -20,7 +20,8 @@ struct Posted {
   [[nodiscard]] bool done() const { return end >= 0.0; }
 };
 
-// Collectives of one group on one lane, by sequence number; sends and receives by (source, destination).
+// Collectives of one group on one lane, by sequence number; sends and receives by (source, destination). Two groups
+// with the same members stay apart, as their communicators do.
 class Meeting {
  public:
   explicit Meeting(const World& world, const Rates& rates, std::vector<Defect>& defects)
@@ -34,14 +35,14 @@ class Meeting {
   }
 
  private:
-  using Key = std::tuple<Lane, RankList, int, int>;
+  using Key = std::tuple<Lane, int, RankList, int, int>;
   struct Channel {
     std::map<int, std::size_t> next;  // per rank: how many it has posted
     std::map<std::size_t, std::vector<std::shared_ptr<Posted>>> open;
   };
 
   std::vector<int> post_all(const std::shared_ptr<Posted>& posted, Lane lane, const RankList& members) {
-    auto& channel = channels_[{lane, members, -1, -1}];
+    auto& channel = channels_[{lane, posted->step.group, members, -1, -1}];
     const auto sequence = channel.next[posted->rank]++;
     return meet(channel, sequence, posted, members.size());
   }
@@ -50,7 +51,7 @@ class Meeting {
     const bool send = posted->step.op == Collective::send;
     const int other = members.at(static_cast<std::size_t>(posted->step.peer));
     const int from = send ? posted->rank : other, to = send ? other : posted->rank;
-    auto& channel = channels_[{lane, members, from, to}];
+    auto& channel = channels_[{lane, posted->step.group, members, from, to}];
     const auto sequence = channel.next[posted->rank]++;
     return meet(channel, sequence, posted, 2);
   }
@@ -76,7 +77,8 @@ class Meeting {
     const auto& b = second.step;
     const bool pair = a.op == Collective::send || a.op == Collective::recv;
     const bool ops_fit = pair ? (a.op != b.op && (b.op == Collective::send || b.op == Collective::recv)) : a.op == b.op;
-    if (ops_fit && a.bytes == b.bytes) return;
+    const bool roots_fit = a.op != Collective::broadcast || a.peer == b.peer;
+    if (ops_fit && roots_fit && a.bytes == b.bytes) return;
     defects_.push_back({second.rank, second.instr,
                         fmt::format("{} of {} bytes meets {} of {} bytes (rank {}, instruction {})", name_of(b.op), b.bytes,
                                     name_of(a.op), a.bytes, first.rank, first.instr)});
@@ -104,7 +106,12 @@ struct InFlight {
 class RankState {
  public:
   RankState(const Program& program, int rank, int steps, const Rates& rates)
-      : program_(program), hazards_(program), rank_(rank), steps_(steps), rates_(rates) {}
+      : program_(program),
+        hazards_(program),
+        rank_(rank),
+        steps_(steps),
+        rates_(rates),
+        end_of_step_(static_cast<std::size_t>(steps) + 1) {}
 
   // Goes as far as it can; appends ranks to wake.
   void advance(Meeting& meeting, std::vector<int>& wake) {
@@ -115,8 +122,10 @@ class RankState {
   }
 
   [[nodiscard]] bool finished() const { return step_ == steps_ && lane_.empty(); }
-  [[nodiscard]] double now() const { return now_; }
-  [[nodiscard]] double step_began() const { return last_step_began_; }
+  /// When everything of steps [0, steps) had ended on this rank, the communication in the background included.
+  [[nodiscard]] double end_of(int steps) const {
+    return *std::max_element(end_of_step_.begin(), end_of_step_.begin() + 1 + steps);
+  }
   [[nodiscard]] const std::vector<Span>& spans() const { return spans_; }
 
   [[nodiscard]] Defect stuck() const {
@@ -158,7 +167,6 @@ class RankState {
     if (pc_ == static_cast<int>(program_.instrs.size())) {
       ++step_;
       pc_ = 0;
-      if (step_ == steps_ - 1) last_step_began_ = now_;
       return true;
     }
     if (blocked()) return false;
@@ -219,6 +227,8 @@ class RankState {
   [[nodiscard]] const Instr& at(int instr) const { return program_.instrs[static_cast<std::size_t>(instr)]; }
   static void append(std::vector<int>& to, const std::vector<int>& from) { to.insert(to.end(), from.begin(), from.end()); }
   void note(const Span& span) {
+    auto& end = end_of_step_[static_cast<std::size_t>(span.step) + 1];
+    end = std::max(end, span.end);
     if (rank_ == 0) spans_.push_back(span);
   }
 
@@ -227,17 +237,19 @@ class RankState {
   int rank_, steps_;
   const Rates& rates_;
   int pc_ = 0, step_ = 0, waiting_for_ = -1;
-  double now_ = 0.0, began_ = 0.0, lane_free_ = 0.0, last_step_began_ = 0.0;
+  double now_ = 0.0, began_ = 0.0, lane_free_ = 0.0;
   std::size_t inner_next_ = 0;
   std::shared_ptr<Posted> inner_;
   std::deque<InFlight> lane_;
   std::map<int, double> ended_;  // communication instructions: when they last ended
+  std::vector<double> end_of_step_;  // [0] is the start
   std::vector<Span> spans_;
 };
 
 }  // namespace
 
 AbstractRun run_abstractly(const World& world, int steps, const Rates& rates) {
+  ET_ASSERT(steps >= 1);
   AbstractRun result;
   Meeting meeting(world, rates, result.defects);
   std::deque<RankState> ranks;
@@ -255,13 +267,13 @@ AbstractRun run_abstractly(const World& world, int steps, const Rates& rates) {
       if (other != rank) work.push_back(other);
     }
   }
-  double began = 0.0;
+  double before = 0.0;
   for (const auto& rank : ranks) {
     if (!rank.finished()) result.defects.push_back(rank.stuck());
-    result.seconds = std::max(result.seconds, rank.now());
-    began = std::max(began, rank.step_began());
+    result.seconds = std::max(result.seconds, rank.end_of(steps));
+    before = std::max(before, rank.end_of(steps - 1));
   }
-  result.last_step_seconds = result.seconds - began;
+  result.last_step_seconds = result.seconds - before;
   if (!ranks.empty()) result.spans = ranks.front().spans();
   return result;
 }

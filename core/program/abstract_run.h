@@ -4,7 +4,8 @@
 // lane runs inline, with the collectives of its transcript blocking inside; the comm lane runs its operations one at a
 // time in issue order; a collective ends only when every member has reached it; a send ends only when its receive is
 // posted (rendezvous). What ends here ends on any backend that is laxer. Time is max-plus over the same events, so the
-// critical path comes from the same walk. "Same order per group" is not enough: three ranks in three pairs can each be
+// critical path comes from the same walk. Each lane of a group has a communicator of its own, so that collectives inside
+// a unit call are never queued behind those in the background. "Same order per group" is not enough: three ranks in three pairs can each be
 // consistent and hang; this finds it.
 #pragma once
 
@@ -45,8 +46,8 @@ struct Span {
 
 struct AbstractRun {
   std::vector<Defect> defects;
-  double seconds = 0.0;             // until the last rank has finished the last step
-  double last_step_seconds = 0.0;   // of it, the last step: the steady state when steps chain
+  double seconds = 0.0;             // until the last rank has finished the last step, background communication included
+  double last_step_seconds = 0.0;   // from the end of the step before to that: the steady state when steps chain
   std::vector<Span> spans;          // of rank 0
 };
 

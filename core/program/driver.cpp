@@ -35,7 +35,7 @@ void Driver::wait_for(Pending& pending, std::size_t index) {
   if (pending.request.test()) return;
   for (auto* listener : listeners_) listener->waiting(program_.instrs[index], pending.request);
   // Everything pending is polled, not this request alone: a peer may need one of the others to get here.
-  for (Backoff backoff; !pending.request.test(); backoff.pause()) {
+  for (Backoff backoff; !pending.request.test(); backoff.pause(pending.request.moves())) {
     for (auto& other : pending_) (void)other.request.test();
   }
 }

@@ -8,7 +8,7 @@
 namespace edgetrain {
 namespace {
 
-// Creates objects on first mention.
+// Creates objects on first mention. What changes in place is a read and a write: only reads are checked against life.
 class Residency {
  public:
   Residency(Program& program, const ValueSizes& sizes) : program_(program), sizes_(sizes) {
@@ -32,16 +32,23 @@ class Residency {
       case Verb::forward: forward(instr); break;
       case Verb::backward: backward(instr); break;
       case Verb::fold:
-        write(Kind::grad, instr.target, instr.part);
+        read(Kind::grad, instr.target, instr.part);
         read(Kind::grad, instr.target, instr.micro_batch);
+        write(Kind::grad, instr.target, instr.part);
         break;
-      case Verb::reduce: write(Kind::grad, instr.target, 0); break;
+      case Verb::reduce:
+        read(Kind::grad, instr.target, 0);
+        write(Kind::grad, instr.target, 0);
+        break;
       case Verb::norm:
         read(Kind::grad, instr.target, 0);
         write(Kind::agreement, 0, 0);
         break;
       case Verb::agree:
-      case Verb::decide: write(Kind::agreement, 0, 0); break;
+      case Verb::decide:
+        read(Kind::agreement, 0, 0);
+        write(Kind::agreement, 0, 0);
+        break;
       case Verb::update: update(instr.target); break;
       case Verb::gather: write(Kind::param, instr.target, 0); break;
     }
@@ -61,6 +68,7 @@ class Residency {
     const auto unit = static_cast<std::size_t>(instr.target);
     if (instr.target == last_unit_) write(Kind::tokens, 0, instr.micro_batch);  // losses
     if (sizes_.saved[unit] > 0 && instr.target != last_unit_) read(Kind::saved, instr.target, instr.micro_batch);
+    if (instr.target != last_unit_) read(Kind::dboundary, 0, instr.micro_batch);
     write(Kind::dboundary, 0, instr.micro_batch);
     for (const int bucket : sizes_.buckets_of_unit[unit]) {
       if (sizes_.grad[static_cast<std::size_t>(bucket)] > 0) write(Kind::grad, bucket, instr.part);

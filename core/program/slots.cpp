@@ -9,23 +9,42 @@ namespace {
 
 struct Placed {
   std::int64_t begin, end;
-  int last;  // last instruction that needs it
+  Life life;
 };
 
-// Lowest gap of `bytes` among the placed ones, which are kept in order of address.
-std::int64_t first_fit(const std::vector<Placed>& placed, std::int64_t floor, std::int64_t bytes) {
+bool together(const Life& a, const Life& b) { return a.first <= b.last && b.first <= a.last; }
+
+// Lowest gap of `bytes` among those of the placed ones, in order of address, that live at some time of `life`.
+std::int64_t first_fit(const std::vector<Placed>& placed, std::int64_t floor, std::int64_t bytes, const Life& life) {
   std::int64_t at = floor;
   for (const auto& other : placed) {
+    if (!together(other.life, life)) continue;
     if (at + bytes <= other.begin) break;
     at = std::max(at, other.end);
   }
   return at;
 }
 
-void insert_by_address(std::vector<Placed>& placed, Placed next) {
+void insert_by_address(std::vector<Placed>& placed, const Placed& next) {
   placed.insert(std::upper_bound(placed.begin(), placed.end(), next,
                                  [](const Placed& a, const Placed& b) { return a.begin < b.begin; }),
                 next);
+}
+
+bool conflict(const Instr& earlier, const Instr& later) {
+  for (const auto& theirs : earlier.uses) {
+    for (const auto& ours : later.uses) {
+      if (ours.object == theirs.object && (ours.write || theirs.write)) return true;
+    }
+  }
+  return false;
+}
+
+// The last instruction before the one that waits for communication `index` anyway, for the sake of its result.
+int last_before_the_wait(const Program& program, std::size_t index) {
+  std::size_t next = index + 1;
+  while (next < program.instrs.size() && !conflict(program.instrs[index], program.instrs[next])) ++next;
+  return static_cast<int>(next) - 1;
 }
 
 }  // namespace
@@ -37,6 +56,13 @@ std::vector<Life> lives(const Program& program) {
       auto& life = out.at(static_cast<std::size_t>(use.object));
       if (!life.used()) life.first = i;
       life.last = i;
+    }
+  }
+  // A collective's scratch is busy in the background: who took it over at once would wait for the collective.
+  for (std::size_t i = 0; i < program.instrs.size(); ++i) {
+    for (const auto& use : program.instrs[i].uses) {
+      const auto object = static_cast<std::size_t>(use.object);
+      if (program.objects[object].kind == Kind::exchange) out[object].last = last_before_the_wait(program, i);
     }
   }
   return out;
@@ -57,21 +83,19 @@ void assign_slots(Program& program) {
     const auto index = static_cast<std::size_t>(i);
     if (!program.objects[index].carried && life[index].used()) order.push_back(i);
   }
-  // Born together: the larger first, so that small ones fill the gaps.
   std::sort(order.begin(), order.end(), [&](int a, int b) {
     const auto ia = static_cast<std::size_t>(a), ib = static_cast<std::size_t>(b);
-    if (life[ia].first != life[ib].first) return life[ia].first < life[ib].first;
     if (program.objects[ia].bytes != program.objects[ib].bytes) return program.objects[ia].bytes > program.objects[ib].bytes;
+    if (life[ia].first != life[ib].first) return life[ia].first < life[ib].first;
     return a < b;
   });
   std::vector<Placed> placed;
   for (const int i : order) {
     auto& object = program.objects[static_cast<std::size_t>(i)];
     const auto& span = life[static_cast<std::size_t>(i)];
-    std::erase_if(placed, [&](const Placed& p) { return p.last < span.first; });
     const std::int64_t bytes = aligned(object.bytes);
-    object.address = first_fit(placed, program.carried_bytes, bytes);
-    insert_by_address(placed, {object.address, object.address + bytes, span.last});
+    object.address = first_fit(placed, program.carried_bytes, bytes, span);
+    insert_by_address(placed, {object.address, object.address + bytes, span});
     program.arena_bytes = std::max(program.arena_bytes, object.address + bytes);
   }
 }

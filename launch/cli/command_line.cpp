@@ -14,13 +14,20 @@ namespace edgetrain {
 namespace {
 
 constexpr std::array kVerbs = {
-    VerbHelp{"run", CommandVerb::run, "job.yaml [key=value ...]", "do what the job says (the verb may be left out)"},
-    VerbHelp{"check", CommandVerb::check, "job.yaml [key=value ...]", "judge the job and this machine; start nothing"},
-    VerbHelp{"plan", CommandVerb::plan, "job.yaml [--ranks N] [key=value ...]", "memory, traffic and time per rank, without MPI"},
-    VerbHelp{"inspect", CommandVerb::inspect, "PATH", "what a model folder, a checkpoint or a data set holds"},
-    VerbHelp{"bench", CommandVerb::bench, "WHAT [job.yaml] [key=value ...]", "measure, e.g. `bench step job.yaml` or `bench gemm`"},
-    VerbHelp{"explain", CommandVerb::explain, "[KEY]", "what a key means, accepts and defaults to; all keys without KEY"},
-    VerbHelp{"init", CommandVerb::init, "[FILE]", "write a commented starter job (default: job.yaml; -: print it)"},
+    VerbHelp{"run", CommandVerb::run, "job.yaml [key=value ...]",
+             "do what the job says (the verb may be left out)"},
+    VerbHelp{"check", CommandVerb::check, "job.yaml [key=value ...]",
+             "judge the job and this machine; start nothing"},
+    VerbHelp{"plan", CommandVerb::plan, "job.yaml [--ranks N] [key=value ...]",
+             "memory, traffic and time per rank, without MPI"},
+    VerbHelp{"inspect", CommandVerb::inspect, "PATH",
+             "what a model folder, a checkpoint or a data set holds"},
+    VerbHelp{"bench", CommandVerb::bench, "WHAT [job.yaml] [key=value ...]",
+             "measure, e.g. `bench step job.yaml` or `bench gemm`"},
+    VerbHelp{"explain", CommandVerb::explain, "[KEY]",
+             "what a key means, accepts and defaults to; all keys without KEY"},
+    VerbHelp{"init", CommandVerb::init, "[FILE]",
+             "write a commented starter job (default: job.yaml; -: print it)"},
     VerbHelp{"help", CommandVerb::help, "", "this text (also --help)"},
     VerbHelp{"version", CommandVerb::version, "", "version and build features (also --version)"},
     VerbHelp{"docs", CommandVerb::docs, "", "print docs/job.md", true},
@@ -63,9 +70,12 @@ class Reader {
     if (arguments_.empty()) refuse("no job");
     for (next_ = 0; next_ < arguments_.size(); ++next_) {
       const std::string& word = arguments_[next_];
-      if (word.starts_with("-") && word != "-") option(word);
-      else if (!verb_known_) first(word);
-      else positional(word);
+      if (word.starts_with("-") && word != "-")
+        option(word);
+      else if (!verb_known_)
+        first(word);
+      else
+        positional(word);
       if (command_.verb == CommandVerb::help || command_.verb == CommandVerb::version) return command_;
     }
     check_complete();
@@ -81,7 +91,8 @@ class Reader {
     } else if (word == "--ranks" || word.starts_with("--ranks=")) {
       ranks(word);
     } else {
-      refuse(with_nearest(fmt::format("unknown option '{}'", word), word, {"--help", "--version", "--ranks"}));
+      refuse(
+          with_nearest(fmt::format("unknown option '{}'", word), word, {"--help", "--version", "--ranks"}));
     }
   }
 
@@ -103,7 +114,8 @@ class Reader {
       command_.verb = verb->verb;
       return;
     }
-    if (std::ranges::find(kLaterVerbs, word) != kLaterVerbs.end()) refuse(fmt::format("'{}' is not built yet", word));
+    if (std::ranges::find(kLaterVerbs, word) != kLaterVerbs.end())
+      refuse(fmt::format("'{}' is not built yet", word));
     std::error_code ignored;
     if (word.find('=') != std::string::npos && !std::filesystem::exists(word, ignored)) {
       refuse(fmt::format("'{}' stands before the job; overrides follow it", word));
@@ -127,12 +139,13 @@ class Reader {
   }
 
   bool takes_overrides() const {
-    return command_.verb == CommandVerb::run || command_.verb == CommandVerb::check || command_.verb == CommandVerb::plan ||
-           command_.verb == CommandVerb::bench;
+    return command_.verb == CommandVerb::run || command_.verb == CommandVerb::check ||
+           command_.verb == CommandVerb::plan || command_.verb == CommandVerb::bench;
   }
 
   void check_complete() const {
-    const bool needs_job = command_.verb == CommandVerb::run || command_.verb == CommandVerb::check || command_.verb == CommandVerb::plan;
+    const bool needs_job = command_.verb == CommandVerb::run || command_.verb == CommandVerb::check ||
+                           command_.verb == CommandVerb::plan;
     if (!verb_known_ || (needs_job && command_.target.empty())) refuse("no job");
     if (command_.verb == CommandVerb::inspect && command_.target.empty()) refuse("inspect what?");
     if (command_.verb == CommandVerb::bench && command_.bench.empty()) refuse("bench what?");

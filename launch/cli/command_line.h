@@ -1,7 +1,7 @@
 // The command line: edgetrain [verb] [target] [section.key=value ...].
 //
-// Own parser rather than CLI11: the language is a verb, a file and overrides, which an option parser does not know, and
-// the one option there is does not pay for 10,000 lines of header.
+// Own parser rather than CLI11: the language is a verb, a file and overrides, which an option parser does not
+// know, and the one option there is does not pay for 10,000 lines of header.
 #pragma once
 
 #include <cstdint>
@@ -15,7 +15,19 @@
 
 namespace edgetrain {
 
-enum class CommandVerb : std::uint8_t { run, check, plan, inspect, bench, explain, init, help, version, docs, schema };
+enum class CommandVerb : std::uint8_t {
+  run,
+  check,
+  plan,
+  inspect,
+  bench,
+  explain,
+  init,
+  help,
+  version,
+  docs,
+  schema
+};
 
 /// How the process ends, documented in --help.
 enum class ExitCode : int { done = 0, failed = 1, wrong_job = 2, preempted = 75 };
@@ -38,8 +50,8 @@ struct VerbHelp {
 };
 [[nodiscard]] std::span<const VerbHelp> verbs();
 
-/// `arguments` without the program's name. Throws JobError with the nearest verb or option for what it does not know.
-/// Overrides are collected, not judged.
+/// `arguments` without the program's name. Throws JobError with the nearest verb or option for what it does
+/// not know. Overrides are collected, not judged.
 [[nodiscard]] CommandLine parse_command_line(std::span<const std::string> arguments);
 
 }  // namespace edgetrain

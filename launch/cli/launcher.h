@@ -1,7 +1,7 @@
 // What the launcher says about this process, read from its variables before MPI is touched.
 //
-// Why: a wrong job must be refused before MPI_Init, by one rank, and the others must know that they are not it.
-// Nothing that is computed may depend on these numbers; the mesh takes its ranks from MPI.
+// Why: a wrong job must be refused before MPI_Init, by one rank, and the others must know that they are not
+// it. Nothing that is computed may depend on these numbers; the mesh takes its ranks from MPI.
 #pragma once
 
 #include <cstdint>
@@ -20,8 +20,9 @@ struct Launcher {
 /// Looks up one environment variable; empty if it is not set.
 using Environment = std::function<std::optional<std::string>(const char*)>;
 
-/// Open MPI's mpirun (OMPI_COMM_WORLD_*), Slurm's srun (SLURM_STEP_*, SLURM_PROCID), PMIx, and PMI, in this order.
-/// A Slurm batch script alone is no launcher: it sets SLURM_PROCID too, but starts one process by hand.
+/// Open MPI's mpirun (OMPI_COMM_WORLD_*), Slurm's srun (SLURM_STEP_*, SLURM_PROCID), PMIx, and PMI, in this
+/// order. A Slurm batch script alone is no launcher: it sets SLURM_PROCID too, but starts one process by
+/// hand.
 [[nodiscard]] Launcher launcher_from(const Environment& environment);
 
 /// The same for the environment of this process.

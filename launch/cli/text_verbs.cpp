@@ -62,7 +62,8 @@ std::string explanation(const std::string& name) {
   const auto dot = name.find('.');
   std::string hint = suggest_key(dot == std::string::npos ? "" : name.substr(0, dot),
                                  dot == std::string::npos ? name : name.substr(dot + 1));
-  if (const auto near = nearest(name, explainable()); !near.empty()) hint = fmt::format("did you mean '{}'?", near);
+  if (const auto near = nearest(name, explainable()); !near.empty())
+    hint = fmt::format("did you mean '{}'?", near);
   throw JobError(fmt::format("there is no key '{}'{}{}", name, hint.empty() ? "" : "\n  ", hint));
 }
 
@@ -70,8 +71,10 @@ std::string explanation(const std::string& name) {
 void write_new_file(const std::string& path, std::string_view text) {
   const int file = open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
   if (file < 0) {
-    throw JobError(errno == EEXIST ? fmt::format("'{}' exists already; name another file: edgetrain init other.yaml", path)
-                                   : fmt::format("cannot write '{}': {}", path, std::strerror(errno)));
+    throw JobError(
+        errno == EEXIST
+            ? fmt::format("'{}' exists already; name another file: edgetrain init other.yaml", path)
+            : fmt::format("cannot write '{}': {}", path, std::strerror(errno)));
   }
   const auto written = write(file, text.data(), text.size());
   const bool is_whole = written == static_cast<ssize_t>(text.size());
@@ -89,7 +92,8 @@ void init(const std::string& target, std::ostream& out) {
   }
   const std::string path = target.empty() ? "job.yaml" : target;
   write_new_file(path, write_starter_yaml());
-  out << fmt::format("wrote {}; next: edgetrain check {}, then mpirun -np 2 edgetrain {}\n", path, path, path);
+  out << fmt::format("wrote {}; next: edgetrain check {}, then mpirun -np 2 edgetrain {}\n", path, path,
+                     path);
 }
 
 }  // namespace
@@ -119,25 +123,40 @@ bool is_text_verb(CommandVerb verb) {
     case CommandVerb::help:
     case CommandVerb::version:
     case CommandVerb::docs:
-    case CommandVerb::schema: return true;
+    case CommandVerb::schema:
+      return true;
     case CommandVerb::run:
     case CommandVerb::check:
     case CommandVerb::plan:
     case CommandVerb::inspect:
-    case CommandVerb::bench: return false;
+    case CommandVerb::bench:
+      return false;
   }
   return false;
 }
 
 void run_text_verb(const CommandLine& command, std::span<const std::string> features, std::ostream& out) {
   switch (command.verb) {
-    case CommandVerb::explain: out << explanation(command.target); return;
-    case CommandVerb::init: init(command.target, out); return;
-    case CommandVerb::help: out << help_text(); return;
-    case CommandVerb::version: out << version_text(features); return;
-    case CommandVerb::docs: out << job_reference(); return;
-    case CommandVerb::schema: out << json_schema(); return;
-    default: ET_CHECK(false, "this verb is run elsewhere");
+    case CommandVerb::explain:
+      out << explanation(command.target);
+      return;
+    case CommandVerb::init:
+      init(command.target, out);
+      return;
+    case CommandVerb::help:
+      out << help_text();
+      return;
+    case CommandVerb::version:
+      out << version_text(features);
+      return;
+    case CommandVerb::docs:
+      out << job_reference();
+      return;
+    case CommandVerb::schema:
+      out << json_schema();
+      return;
+    default:
+      ET_CHECK(false, "this verb is run elsewhere");
   }
 }
 

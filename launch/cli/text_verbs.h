@@ -1,5 +1,5 @@
-// The verbs that only print or write text and need neither a job, nor MPI, nor a device: help, version, explain, init,
-// docs, schema.
+// The verbs that only print or write text and need neither a job, nor MPI, nor a device: help, version,
+// explain, init, docs, schema.
 #pragma once
 
 #include <iosfwd>
@@ -18,8 +18,8 @@ namespace edgetrain {
 
 [[nodiscard]] bool is_text_verb(CommandVerb verb);
 
-/// Runs such a verb. Throws JobError for a key that does not exist (with the nearest one) and for a file that `init`
-/// would overwrite or cannot write.
+/// Runs such a verb. Throws JobError for a key that does not exist (with the nearest one) and for a file that
+/// `init` would overwrite or cannot write.
 void run_text_verb(const CommandLine& command, std::span<const std::string> features, std::ostream& out);
 
 }  // namespace edgetrain

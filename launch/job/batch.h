@@ -1,7 +1,8 @@
 // The batch triple: global = micro * accumulation * dp. Any two determine the third.
 //
-// Only keys that were written with a number count; a default gives way. The global batch is what training sees, so it
-// is the last to move: a default of it changes only if a written micro-batch does not divide it, never for dp.
+// Only keys that were written with a number count; a default gives way. The global batch is what training
+// sees, so it is the last to move: a default of it changes only if a written micro-batch does not divide it,
+// never for dp.
 #pragma once
 
 #include <cstdint>
@@ -36,7 +37,8 @@ struct BatchAnswer {
 };
 
 /// Solves for `dp` data-parallel ranks, dp >= 1.
-[[nodiscard]] BatchAnswer solve_batch(const WrittenBatch& written, const DefaultBatch& defaults, std::int64_t dp);
+[[nodiscard]] BatchAnswer solve_batch(const WrittenBatch& written, const DefaultBatch& defaults,
+                                      std::int64_t dp);
 
 /// The positive multiple of `step` that is nearest to `value`; the larger of two that are equally near.
 [[nodiscard]] std::int64_t nearest_multiple(std::int64_t value, std::int64_t step);

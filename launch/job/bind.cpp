@@ -42,7 +42,8 @@ class ValueReader {
   }
 
   std::nullopt_t mismatch_because(const YamlNode& node, const std::string& why) {
-    if (!why.empty()) return refuse(node, fmt::format("must be {}; {} {}", accepted(key_), describe(node), why));
+    if (!why.empty())
+      return refuse(node, fmt::format("must be {}; {} {}", accepted(key_), describe(node), why));
     return mismatch(node, quoting_hint(node));
   }
 
@@ -60,7 +61,8 @@ class ValueReader {
   std::optional<Value> read_null(const YamlNode& node) {
     if (key_.allows_null) return NullValue{};
     if (key_.is_list) return mismatch(node, "an empty list is []");
-    return mismatch(node, key_.kind == Kind::text ? "an empty text is \"\"" : "remove the key to have its default");
+    return mismatch(node,
+                    key_.kind == Kind::text ? "an empty text is \"\"" : "remove the key to have its default");
   }
 
   std::optional<Value> read_list(const YamlNode& node) {
@@ -89,13 +91,20 @@ class ValueReader {
     if (key_.kind == Kind::mapping) return read_mapping(node);
     if (node.kind != YamlNode::Kind::scalar) return mismatch(node);
     switch (key_.kind) {
-      case Kind::integer: return read_limited(node, parse_integer);
-      case Kind::number: return read_limited(node, parse_number);
-      case Kind::boolean: return read_plain(node, parse_boolean);
-      case Kind::size: return read_plain(node, parse_bytes);
-      case Kind::choice: return read_choice(node);
-      case Kind::text: return read_text(node);
-      case Kind::mapping: break;
+      case Kind::integer:
+        return read_limited(node, parse_integer);
+      case Kind::number:
+        return read_limited(node, parse_number);
+      case Kind::boolean:
+        return read_plain(node, parse_boolean);
+      case Kind::size:
+        return read_plain(node, parse_bytes);
+      case Kind::choice:
+        return read_choice(node);
+      case Kind::text:
+        return read_text(node);
+      case Kind::mapping:
+        break;
     }
     return std::nullopt;
   }
@@ -125,7 +134,8 @@ class ValueReader {
   // Every text of a job but the prompt is a path or a name, where control characters are slips.
   std::optional<Value> read_text(const YamlNode& node) {
     const bool is_prose = key_.section == "generate";
-    if (!is_prose && std::ranges::any_of(node.text, [](char c) { return static_cast<unsigned char>(c) < 0x20; })) {
+    if (!is_prose &&
+        std::ranges::any_of(node.text, [](char c) { return static_cast<unsigned char>(c) < 0x20; })) {
       return refuse(node, "has a line break or another control character in it");
     }
     if (!is_prose && node.text.empty()) return mismatch(node);
@@ -136,14 +146,17 @@ class ValueReader {
     if (node.kind != YamlNode::Kind::map) return mismatch(node);
     const auto json = to_json(node);
     if (!json) return std::nullopt;
-    if (json->empty()) return refuse(node, "is empty", "write null, or the fields of a Hugging Face config.json");
+    if (json->empty())
+      return refuse(node, "is empty", "write null, or the fields of a Hugging Face config.json");
     return InlineMapping{json->dump()};
   }
 
   std::optional<Json> to_json(const YamlNode& node) {
     switch (node.kind) {
-      case YamlNode::Kind::null: return Json();
-      case YamlNode::Kind::scalar: return scalar_to_json(node);
+      case YamlNode::Kind::null:
+        return Json();
+      case YamlNode::Kind::scalar:
+        return scalar_to_json(node);
       case YamlNode::Kind::list: {
         Json list = Json::array();
         for (const auto& item : node.items) {
@@ -170,12 +183,14 @@ class ValueReader {
     if (node.quoted) return Json(node.text);
     if (node.text == "auto") return refuse(node, "cannot have auto in it");
     if (const auto boolean = parse_boolean(node.text); boolean.value) return Json(*boolean.value);
-    if (const auto integer = parse_integer(node.text); integer.value && node.text.find_first_of(".eE") == std::string::npos) {
+    if (const auto integer = parse_integer(node.text);
+        integer.value && node.text.find_first_of(".eE") == std::string::npos) {
       return Json(*integer.value);
     }
     const auto number = parse_number(node.text);
     if (number.value) return Json(*number.value);
-    if (!number.why.empty()) return refuse(node, fmt::format("has a value that {}: {}", number.why, describe(node)));
+    if (!number.why.empty())
+      return refuse(node, fmt::format("has a value that {}: {}", number.why, describe(node)));
     return Json(node.text);
   }
 
@@ -190,9 +205,12 @@ class Binder {
 
   void bind_root(const YamlNode& root) {
     for (const auto& entry : root.entries) {
-      const bool is_section = !entry.key.empty() && std::ranges::find(sections(), entry.key, &Section::name) != sections().end();
-      if (is_section) bind_section(entry);
-      else bind_key("", entry);
+      const bool is_section =
+          !entry.key.empty() && std::ranges::find(sections(), entry.key, &Section::name) != sections().end();
+      if (is_section)
+        bind_section(entry);
+      else
+        bind_key("", entry);
     }
     for (const auto& key : schema()) {
       if (key.is_required && !written_.contains(key.full_name())) report_missing(root, key);

@@ -38,12 +38,13 @@ class Checker {
     problems_.push_back({parsed_.place_of(key), std::move(message), std::move(hint)});
   }
 
-  // --- model -------------------------------------------------------------------------------------------------
+  // --- model
+  // -------------------------------------------------------------------------------------------------
   void check_model() {
     const ModelSelection& model = job_.model;
-    const std::vector<std::pair<std::string, bool>> ways = {
-        {"model.path", !model.path.empty()}, {"model.preset", !model.preset.empty()},
-        {"model.config", !model.config.json.empty()}};
+    const std::vector<std::pair<std::string, bool>> ways = {{"model.path", !model.path.empty()},
+                                                            {"model.preset", !model.preset.empty()},
+                                                            {"model.config", !model.config.json.empty()}};
     const auto given = std::ranges::count_if(ways, [](const auto& way) { return way.second; });
     if (given == 0) {
       report("model", "no model: one of model.path, model.preset and model.config says what is trained",
@@ -52,8 +53,9 @@ class Checker {
     for (std::size_t i = 0, seen = 0; i < ways.size(); ++i) {
       if (!ways[i].second || ++seen < 2) continue;
       report(ways[i].first, fmt::format("'{}' contradicts the other choice of a model", ways[i].first),
-             fmt::format("only one of path, preset and config counts; take one out, or say ~{} on the command line",
-                         ways[i].first));
+             fmt::format(
+                 "only one of path, preset and config counts; take one out, or say ~{} on the command line",
+                 ways[i].first));
     }
     if (model.init == ModelInit::pretrained && model.path.empty()) {
       report("model.init", "pretrained weights come from model.path, which is not written");
@@ -87,7 +89,8 @@ class Checker {
            near.empty() ? "known: " + known : fmt::format("did you mean '{}'?", near));
   }
 
-  // --- data --------------------------------------------------------------------------------------------------
+  // --- data
+  // --------------------------------------------------------------------------------------------------
   static std::string path_hint(std::string_view path) {
     if (path.starts_with('~') || path.find('$') != std::string_view::npos) {
       return "~ and $VAR are not expanded in paths; write the path in full";
@@ -103,8 +106,10 @@ class Checker {
   void check_data_path(const std::string& path) {
     std::error_code error;
     const auto status = fs::status(path, error);
-    if (!fs::exists(status)) return report("data.path", fmt::format("there is no '{}'", path), path_hint(path));
-    if (access(path.c_str(), R_OK) != 0) return report("data.path", fmt::format("'{}' may not be read", path));
+    if (!fs::exists(status))
+      return report("data.path", fmt::format("there is no '{}'", path), path_hint(path));
+    if (access(path.c_str(), R_OK) != 0)
+      return report("data.path", fmt::format("'{}' may not be read", path));
     if (fs::is_regular_file(status)) {
       if (fs::file_size(path, error) == 0) report("data.path", fmt::format("'{}' is empty", path));
     } else if (!fs::is_directory(status)) {
@@ -116,31 +121,37 @@ class Checker {
 
   static bool holds_text(const fs::path& folder) {
     std::error_code error;
-    for (fs::recursive_directory_iterator entry(folder, error), end; !error && entry != end; entry.increment(error)) {
+    for (fs::recursive_directory_iterator entry(folder, error), end; !error && entry != end;
+         entry.increment(error)) {
       std::error_code unreadable;
       if (entry->is_regular_file(unreadable) && entry->file_size(unreadable) > 0 && !unreadable) return true;
     }
     return false;
   }
 
-  // --- layout and batch --------------------------------------------------------------------------------------
+  // --- layout and batch
+  // --------------------------------------------------------------------------------------
   void check_layout() {
     const ParallelConfig& parallel = job_.parallel;
     const std::int64_t others = parallel.tp * parallel.pp * parallel.cp;
     if (parallel.zero == 3 && parallel.pp > 1) {
-      report("parallel.zero", "zero: 3 does not go with pp > 1: every micro-batch would fetch all parameters again",
+      report("parallel.zero",
+             "zero: 3 does not go with pp > 1: every micro-batch would fetch all parameters again",
              "write zero: 1, or pp: 1");
     }
     if (!facts_.world_size) return;
     const std::int64_t world = *facts_.world_size;
     if (world % others != 0) {
-      report("parallel.tp", fmt::format("tp {} x pp {} x cp {} = {} does not divide {} ranks", parallel.tp, parallel.pp,
-                                        parallel.cp, others, world),
+      report("parallel.tp",
+             fmt::format("tp {} x pp {} x cp {} = {} does not divide {} ranks", parallel.tp, parallel.pp,
+                         parallel.cp, others, world),
              fmt::format("start a multiple of {} ranks", others));
     } else if (parallel.dp && *parallel.dp * others != world) {
-      report("parallel.dp", fmt::format("dp {} x tp {} x pp {} x cp {} = {}, but there are {} ranks", *parallel.dp,
-                                        parallel.tp, parallel.pp, parallel.cp, *parallel.dp * others, world),
-             fmt::format("write dp: {} or dp: auto, or start {} ranks", world / others, *parallel.dp * others));
+      report(
+          "parallel.dp",
+          fmt::format("dp {} x tp {} x pp {} x cp {} = {}, but there are {} ranks", *parallel.dp, parallel.tp,
+                      parallel.pp, parallel.cp, *parallel.dp * others, world),
+          fmt::format("write dp: {} or dp: auto, or start {} ranks", world / others, *parallel.dp * others));
     }
   }
 
@@ -155,8 +166,11 @@ class Checker {
     constexpr std::int64_t kParts = 8;
     const std::int64_t dp = data_parallel_ranks(job_, facts_);
     if (kParts % dp != 0) {
-      report("reproducible", fmt::format("reproducible sums the batch in {} parts, and {} data-parallel ranks do not "
-                                         "divide {}", kParts, dp, kParts), "use 1, 2, 4 or 8 of them");
+      report("reproducible",
+             fmt::format("reproducible sums the batch in {} parts, and {} data-parallel ranks do not "
+                         "divide {}",
+                         kParts, dp, kParts),
+             "use 1, 2, 4 or 8 of them");
     }
     if (batch_ && batch_->global % kParts != 0) {
       report(parsed_.is_written("train.global_batch_size") ? "train.global_batch_size" : "reproducible",
@@ -165,12 +179,14 @@ class Checker {
     }
   }
 
-  // --- optimizer and schedule --------------------------------------------------------------------------------
+  // --- optimizer and schedule
+  // --------------------------------------------------------------------------------
   void check_optimizer() {
     const OptimizerConfig& optimizer = job_.optimizer;
     if (!optimizer.nesterov) return;
     if (optimizer.name != OptimizerName::sgd) {
-      report("optimizer.nesterov", fmt::format("nesterov belongs to sgd, and the optimizer is {}", name_of(optimizer.name)));
+      report("optimizer.nesterov",
+             fmt::format("nesterov belongs to sgd, and the optimizer is {}", name_of(optimizer.name)));
     } else if (optimizer.momentum == 0.0) {
       report("optimizer.nesterov", "nesterov looks ahead along the velocity, and momentum: 0 leaves none");
     }
@@ -180,44 +196,51 @@ class Checker {
     const LrSchedulerConfig& schedule = job_.lr_scheduler;
     const bool warmup_written = parsed_.is_written("lr_scheduler.warmup_steps");
     if (warmup_written && schedule.warmup_steps > job_.train.steps) {
-      report("lr_scheduler.warmup_steps",
-             fmt::format("{} warm-up steps do not fit into train.steps: {}", schedule.warmup_steps, job_.train.steps));
+      report("lr_scheduler.warmup_steps", fmt::format("{} warm-up steps do not fit into train.steps: {}",
+                                                      schedule.warmup_steps, job_.train.steps));
     }
     if (parsed_.is_written("lr_scheduler.min_lr") && schedule.min_lr > job_.optimizer.lr) {
-      report("lr_scheduler.min_lr", fmt::format("min_lr {} is above optimizer.lr {}", schedule.min_lr, job_.optimizer.lr));
+      report("lr_scheduler.min_lr",
+             fmt::format("min_lr {} is above optimizer.lr {}", schedule.min_lr, job_.optimizer.lr));
     }
     if (!schedule.decay_steps || *schedule.decay_steps == 0) return;
     if (schedule.name != LrDecay::wsd) {
-      report("lr_scheduler.decay_steps", fmt::format("decay_steps belongs to wsd, and the schedule is {}", name_of(schedule.name)));
+      report("lr_scheduler.decay_steps",
+             fmt::format("decay_steps belongs to wsd, and the schedule is {}", name_of(schedule.name)));
     } else if (const std::int64_t warmup = warmup_written ? schedule.warmup_steps : 0;
                warmup + *schedule.decay_steps > job_.train.steps) {
       report("lr_scheduler.decay_steps",
-             fmt::format("{} warm-up and {} decay steps do not fit into train.steps: {}", warmup, *schedule.decay_steps,
-                         job_.train.steps));
+             fmt::format("{} warm-up and {} decay steps do not fit into train.steps: {}", warmup,
+                         *schedule.decay_steps, job_.train.steps));
     }
   }
 
   void check_intervals() {
-    if (job_.data.val_fraction == 0.0 && parsed_.is_written("train.eval_interval") && job_.train.eval_interval > 0) {
+    if (job_.data.val_fraction == 0.0 && parsed_.is_written("train.eval_interval") &&
+        job_.train.eval_interval > 0) {
       report("train.eval_interval", "data.val_fraction: 0 keeps no text to validate on",
              "write eval_interval: 0, or a val_fraction");
     }
     for (const auto step : job_.logging.trace_steps) {
       if (step <= job_.train.steps) continue;
-      report("logging.trace_steps", fmt::format("step {} lies behind train.steps: {}", step, job_.train.steps));
+      report("logging.trace_steps",
+             fmt::format("step {} lies behind train.steps: {}", step, job_.train.steps));
     }
   }
 
-  // --- memory ------------------------------------------------------------------------------------------------
+  // --- memory
+  // ------------------------------------------------------------------------------------------------
   void check_memory() {
     const MemoryConfig& memory = job_.memory;
     if (memory.ssd.count > 0 && memory.ssd_paths.empty()) {
       report("memory.ssd", "no folder for it: memory.ssd_paths is empty");
     }
     if (memory.ssd.count == 0 && !memory.ssd_paths.empty()) {
-      report("memory.ssd_paths", "memory.ssd: 0 leaves these folders unused", "write memory.ssd, e.g. 100GiB");
+      report("memory.ssd_paths", "memory.ssd: 0 leaves these folders unused",
+             "write memory.ssd, e.g. 100GiB");
     }
-    if (memory.device && memory.device->count == 0) report("memory.device", "nothing can be trained in 0 bytes");
+    if (memory.device && memory.device->count == 0)
+      report("memory.device", "nothing can be trained in 0 bytes");
     const PlaceConfig& place = job_.place;
     check_place("place.params", place.params);
     check_place("place.grads", place.grads);
@@ -234,7 +257,8 @@ class Checker {
     }
   }
 
-  // --- outputs -----------------------------------------------------------------------------------------------
+  // --- outputs
+  // -----------------------------------------------------------------------------------------------
   void check_outputs() {
     if (job_.output_dir) check_writable("output_dir", *job_.output_dir);
     if (job_.checkpoint.dir) check_writable("checkpoint.dir", *job_.checkpoint.dir);
@@ -269,7 +293,8 @@ class Checker {
       if (!fs::is_directory(path, error)) continue;
       const fs::path relative = output.lexically_relative(fs::weakly_canonical(path, error));
       if (relative.empty() || *relative.begin() == "..") continue;
-      report("output_dir", fmt::format("'{}' lies in '{}', which data.path reads whole", *job_.output_dir, path),
+      report("output_dir",
+             fmt::format("'{}' lies in '{}', which data.path reads whole", *job_.output_dir, path),
              "what this run writes would be training text of the next");
     }
   }
@@ -294,16 +319,18 @@ std::vector<Problem> check_model_fits(const ParsedJob& parsed, const ModelConfig
   std::vector<Problem> problems;
   const std::int64_t seq_len = parsed.job.data.seq_len;
   if (seq_len > model.max_position_embeddings) {
-    problems.push_back({parsed.place_of("data.seq_len"),
-                        fmt::format("sequences of {} tokens do not fit into the model's max_position_embeddings: {}",
-                                    seq_len, model.max_position_embeddings),
-                        fmt::format("write data.seq_len: {}, or a model with more positions",
-                                    model.max_position_embeddings)});
+    problems.push_back(
+        {parsed.place_of("data.seq_len"),
+         fmt::format("sequences of {} tokens do not fit into the model's max_position_embeddings: {}",
+                     seq_len, model.max_position_embeddings),
+         fmt::format("write data.seq_len: {}, or a model with more positions",
+                     model.max_position_embeddings)});
   }
   constexpr std::int64_t kBytes = 256;
   if (parsed.job.data.tokenizer == "bytes" && model.vocab_size < kBytes) {
-    problems.push_back({parsed.place_of("data.tokenizer"),
-                        fmt::format("the model's vocabulary of {} has no room for {} bytes", model.vocab_size, kBytes), ""});
+    problems.push_back(
+        {parsed.place_of("data.tokenizer"),
+         fmt::format("the model's vocabulary of {} has no room for {} bytes", model.vocab_size, kBytes), ""});
   }
   return problems;
 }

@@ -1,5 +1,5 @@
-// What two keys say together, and what the job says about this machine: every contradiction that one process can find
-// before MPI starts. Keys by themselves (type, range) were judged by parse.h.
+// What two keys say together, and what the job says about this machine: every contradiction that one process
+// can find before MPI starts. Keys by themselves (type, range) were judged by parse.h.
 //
 // Files are looked at, never changed: `check` may be run anywhere, at any time.
 #pragma once
@@ -13,14 +13,15 @@
 
 namespace edgetrain {
 
-/// All contradictions in a job that parsed without problems. What depends on the number of ranks is checked if
-/// facts.world_size or parallel.dp says it.
+/// All contradictions in a job that parsed without problems. What depends on the number of ranks is checked
+/// if facts.world_size or parallel.dp says it.
 [[nodiscard]] std::vector<Problem> check(const ParsedJob& parsed, const Facts& facts);
 
 /// What the job asks of the model that it names, once that has been read.
 [[nodiscard]] std::vector<Problem> check_model_fits(const ParsedJob& parsed, const ModelConfig& model);
 
-/// Data-parallel ranks: written, or the ranks that the other axes leave; 1 if the number of ranks is not known.
+/// Data-parallel ranks: written, or the ranks that the other axes leave; 1 if the number of ranks is not
+/// known.
 [[nodiscard]] std::int64_t data_parallel_ranks(const Job& job, const Facts& facts);
 
 /// The batch keys that were written with a number.

@@ -41,9 +41,11 @@ std::optional<std::int64_t> limit_in(const std::string& path) {
   return std::nullopt;
 }
 
-// The tightest limit on the way from this process's cgroup to the root; inside a container the root is what counts.
+// The tightest limit on the way from this process's cgroup to the root; inside a container the root is what
+// counts.
 std::optional<std::int64_t> cgroup_limit() {
-  std::vector<std::string> candidates = {"/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"};
+  std::vector<std::string> candidates = {"/sys/fs/cgroup/memory.max",
+                                         "/sys/fs/cgroup/memory/memory.limit_in_bytes"};
   std::ifstream file("/proc/self/cgroup");
   std::string line;
   while (std::getline(file, line)) {
@@ -64,8 +66,9 @@ std::optional<std::int64_t> cgroup_limit() {
   return tightest;
 }
 
-// AVX512-BF16 (leaf 7.1, EAX bit 5) or AMX-BF16 (leaf 7.0, EDX bit 22), with the operating system saving the registers
-// (XCR0: bits 5-7 for AVX-512, 17-18 for tiles). By cpuid, because compilers know these names from different versions on.
+// AVX512-BF16 (leaf 7.1, EAX bit 5) or AMX-BF16 (leaf 7.0, EDX bit 22), with the operating system saving the
+// registers (XCR0: bits 5-7 for AVX-512, 17-18 for tiles). By cpuid, because compilers know these names from
+// different versions on.
 bool multiplies_bf16() {
 #if defined(__x86_64__)
   unsigned eax = 0, ebx = 0, ecx = 0, edx = 0;

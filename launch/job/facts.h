@@ -13,16 +13,17 @@ namespace edgetrain {
 struct Facts {
   std::optional<std::int64_t> world_size;  // ranks; empty: not known yet
   std::int64_t ranks_on_node = 1;
-  std::int64_t cores = 1;           // that this process may run on
-  std::int64_t ranks_on_cores = 1;  // that share these cores
-  std::int64_t available_memory = 0;              // bytes on this node; 0: unknown
-  std::optional<std::int64_t> memory_limit;       // bytes: the cgroup's, where there is one
-  std::int64_t overhead_bytes = 192LL << 20U;     // of a rank outside all pools: MPI, oneDNN, threads, code
+  std::int64_t cores = 1;                      // that this process may run on
+  std::int64_t ranks_on_cores = 1;             // that share these cores
+  std::int64_t available_memory = 0;           // bytes on this node; 0: unknown
+  std::optional<std::int64_t> memory_limit;    // bytes: the cgroup's, where there is one
+  std::int64_t overhead_bytes = 192LL << 20U;  // of a rank outside all pools: MPI, oneDNN, threads, code
   bool multiplies_bf16 = false;
   std::vector<std::string> presets;  // names that model.preset accepts; empty: not checked
 };
 
-/// Reads this machine: the affinity mask, /proc/meminfo, the cgroup, cpuid. Knows nothing of ranks and presets.
+/// Reads this machine: the affinity mask, /proc/meminfo, the cgroup, cpuid. Knows nothing of ranks and
+/// presets.
 [[nodiscard]] Facts probe_machine();
 
 }  // namespace edgetrain

@@ -1,6 +1,6 @@
-// A job: everything that a person may say about a run, as a typed value. It is made by parse.h, judged by check.h and
-// completed by resolve.h; its keys, limits and words are the table in schema.h, which binds to the members below.
-// Defaults are the member initialisers and stand nowhere else.
+// A job: everything that a person may say about a run, as a typed value. It is made by parse.h, judged by
+// check.h and completed by resolve.h; its keys, limits and words are the table in schema.h, which binds to
+// the members below. Defaults are the member initialisers and stand nowhere else.
 #pragma once
 
 #include <cstdint>

@@ -56,8 +56,8 @@ class Chain {
       return empty;
     }
     if (root->kind != YamlNode::Kind::map) {
-      problems_.push_back({root->at, fmt::format("a job is a mapping of sections, not {}", describe(*root)),
-                           starter_hint()});
+      problems_.push_back(
+          {root->at, fmt::format("a job is a mapping of sections, not {}", describe(*root)), starter_hint()});
       return empty;
     }
     return with_base(source, std::move(*root));
@@ -78,7 +78,8 @@ class Chain {
 
   std::shared_ptr<const Source> open_base(const std::shared_ptr<const Source>& source, const YamlNode& name) {
     if (name.kind != YamlNode::Kind::scalar || name.text.empty()) {
-      problems_.push_back({name.at, fmt::format("'extends' is the path of one job file, not {}", describe(name)), ""});
+      problems_.push_back(
+          {name.at, fmt::format("'extends' is the path of one job file, not {}", describe(name)), ""});
       return nullptr;
     }
     const fs::path path = folder_of(source->name) / name.text;

@@ -57,21 +57,24 @@ class OverrideReader {
   }
 
  private:
-  std::optional<Change> refuse(std::size_t column, std::size_t length, std::string message, std::string hint) {
+  std::optional<Change> refuse(std::size_t column, std::size_t length, std::string message,
+                               std::string hint) {
     problems_.push_back({{source_, 1, column, length}, std::move(message), std::move(hint)});
     return std::nullopt;
   }
 
   static std::string shown(std::string_view text) {
     constexpr std::size_t kShown = 60;
-    return text.size() <= kShown ? std::string(text) : fmt::format("{}...", text.substr(0, text.find_first_of("=\n", 0)));
+    return text.size() <= kShown ? std::string(text)
+                                 : fmt::format("{}...", text.substr(0, text.find_first_of("=\n", 0)));
   }
 
   std::optional<Change> read_removal(std::string_view text) {
     Change change;
     change.kind = Change::Kind::remove;
     if (text.find('=') != std::string_view::npos) {
-      return refuse(1, text.size(), "'~' takes a key out and has no value", "write section.key=value to set it");
+      return refuse(1, text.size(), "'~' takes a key out and has no value",
+                    "write section.key=value to set it");
     }
     if (!read_path(text.substr(1), 1, change)) return std::nullopt;
     return change;
@@ -162,8 +165,10 @@ class Applier {
     std::string text;
     for (std::size_t i = 0; i < steps; ++i) {
       const Step& step = change_.path[i];
-      if (step.index) text += fmt::format("[{}]", *step.index);
-      else text += (text.empty() ? "" : ".") + step.name;
+      if (step.index)
+        text += fmt::format("[{}]", *step.index);
+      else
+        text += (text.empty() ? "" : ".") + step.name;
     }
     return text;
   }
@@ -186,14 +191,16 @@ class Applier {
     }
     YamlNode fresh;
     fresh.at = change_.at;
-    if (auto list = default_list(change_.path, i + 1, change_.at); list && works_on_list(i)) fresh = std::move(*list);
+    if (auto list = default_list(change_.path, i + 1, change_.at); list && works_on_list(i))
+      fresh = std::move(*list);
     node.entries.push_back({step.name, change_.at, std::move(fresh)});
     return &node.entries.back().value;
   }
 
   // The last key of the path is where messages about the new value point.
   void relocate(YamlNode& node, const std::string& name, std::size_t i) const {
-    if (i + 1 == change_.path.size()) std::ranges::find(node.entries, name, &YamlEntry::key)->key_at = change_.at;
+    if (i + 1 == change_.path.size())
+      std::ranges::find(node.entries, name, &YamlEntry::key)->key_at = change_.at;
   }
 
   bool works_on_list(std::size_t i) const {
@@ -219,7 +226,8 @@ class Applier {
       list.at = only.at;
       list.items.push_back(std::move(only));
     } else if (list.kind == YamlNode::Kind::map) {
-      refuse(fmt::format("'{}' is a mapping; only lists can be appended to", written(change_.path.size())), "");
+      refuse(fmt::format("'{}' is a mapping; only lists can be appended to", written(change_.path.size())),
+             "");
       return;
     }
     list.kind = YamlNode::Kind::list;
@@ -242,7 +250,8 @@ class Applier {
       refuse("'~' takes out keys, not items of lists", "write the list that is to remain: key=[...]");
       return;
     }
-    if (std::erase_if(node->entries, [&](const YamlEntry& entry) { return entry.key == last.name; }) == 0) check_known();
+    if (std::erase_if(node->entries, [&](const YamlEntry& entry) { return entry.key == last.name; }) == 0)
+      check_known();
   }
 
   // Nothing to take out: fine for a key that exists, a slip for one that does not.

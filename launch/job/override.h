@@ -5,7 +5,8 @@
 //   section.key[0]=value replaces an item of a list
 //   ~section.key         takes the key out again: back to its default
 //
-// They change the tree of the file before anything is typed, so an override is checked exactly like a line of the file.
+// They change the tree of the file before anything is typed, so an override is checked exactly like a line of
+// the file.
 #pragma once
 
 #include <string>

@@ -1,6 +1,6 @@
-// job.yaml and the overrides after it -> Job. Strict: what is not understood is a problem, and all problems are found
-// in one pass. No problems means: every key is known, typed and in range. Whether the keys fit together, and whether
-// this version can run them, is check.h's business.
+// job.yaml and the overrides after it -> Job. Strict: what is not understood is a problem, and all problems
+// are found in one pass. No problems means: every key is known, typed and in range. Whether the keys fit
+// together, and whether this version can run them, is check.h's business.
 #pragma once
 
 #include <span>
@@ -21,7 +21,9 @@ struct ParsedJob {
   std::shared_ptr<const Source> source;
   std::string name;  // of the job file, without folder and ending: "austen"
 
-  [[nodiscard]] bool is_written(std::string_view full_name) const { return written.find(full_name) != written.end(); }
+  [[nodiscard]] bool is_written(std::string_view full_name) const {
+    return written.find(full_name) != written.end();
+  }
   /// The value of a written key or of a field of model.config; the file as a whole for any other.
   [[nodiscard]] Location place_of(std::string_view full_name) const;
 };

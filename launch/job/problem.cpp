@@ -30,7 +30,8 @@ std::string padding(std::string_view before) {
 }
 
 std::size_t characters(std::string_view text) {
-  return static_cast<std::size_t>(std::ranges::count_if(text, [](char byte) { return !continues_character(byte); }));
+  return static_cast<std::size_t>(
+      std::ranges::count_if(text, [](char byte) { return !continues_character(byte); }));
 }
 
 std::string excerpt(const Location& at) {
@@ -62,7 +63,8 @@ std::string chain(const Location& at) {
 
 auto order(const Problem& problem) {
   const bool argument = problem.at.source && !problem.at.source->is_file;
-  return std::tuple(argument, problem.at.source ? std::string_view(problem.at.source->name) : std::string_view(),
+  return std::tuple(argument,
+                    problem.at.source ? std::string_view(problem.at.source->name) : std::string_view(),
                     problem.at.line, problem.at.column);
 }
 
@@ -81,8 +83,8 @@ std::string_view Source::line(std::size_t number) const {
 }
 
 std::string format(const Problem& problem) {
-  std::string text = fmt::format("{}: error: {}\n{}{}", where(problem.at), problem.message, excerpt(problem.at),
-                                 chain(problem.at));
+  std::string text = fmt::format("{}: error: {}\n{}{}", where(problem.at), problem.message,
+                                 excerpt(problem.at), chain(problem.at));
   if (!problem.hint.empty()) text += fmt::format("  {}\n", problem.hint);
   return text;
 }
@@ -94,7 +96,8 @@ std::string format(std::span<const Problem> problems) {
   std::string text;
   for (const auto* problem : sorted) text += format(*problem);
   if (!problems.empty()) {
-    text += fmt::format("{} error{}; nothing was started.\n", problems.size(), problems.size() == 1 ? "" : "s");
+    text +=
+        fmt::format("{} error{}; nothing was started.\n", problems.size(), problems.size() == 1 ? "" : "s");
   }
   return text;
 }

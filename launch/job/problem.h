@@ -1,7 +1,7 @@
 // What is wrong with a job, and where: the one form of every message about a job.
 //
-// Why a list and not an exception: a person who wrote three mistakes wants to read about three mistakes. Parsing and
-// checking collect problems; only the caller at the very top stops.
+// Why a list and not an exception: a person who wrote three mistakes wants to read about three mistakes.
+// Parsing and checking collect problems; only the caller at the very top stops.
 #pragma once
 
 #include <cstddef>
@@ -15,8 +15,8 @@ namespace edgetrain {
 
 struct Source;
 
-/// A place in a source. Lines and columns count from 1, columns in bytes. Line 0: the source as a whole; column 0: a
-/// line that cannot be shown (it holds no text).
+/// A place in a source. Lines and columns count from 1, columns in bytes. Line 0: the source as a whole;
+/// column 0: a line that cannot be shown (it holds no text).
 struct Location {
   std::shared_ptr<const Source> source;
   std::size_t line = 0;
@@ -26,10 +26,10 @@ struct Location {
 
 /// A text that a job was read from: a file, or one argument of the command line.
 struct Source {
-  std::string name;           // as people know it: "configs/austen.yaml", "command line, argument 3"
-  std::string text;           // UTF-8
-  bool is_file = true;        // an argument has no line numbers worth printing
-  Location extended_from{};   // the `extends:` that named this file, if one did
+  std::string name;          // as people know it: "configs/austen.yaml", "command line, argument 3"
+  std::string text;          // UTF-8
+  bool is_file = true;       // an argument has no line numbers worth printing
+  Location extended_from{};  // the `extends:` that named this file, if one did
   [[nodiscard]] std::string_view line(std::size_t number) const;
 };
 

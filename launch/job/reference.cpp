@@ -19,8 +19,8 @@ std::string default_text(const Key& key) {
 }
 
 std::string explain_key(const Key& key) {
-  std::string text = fmt::format("{}\n  {}\n  accepts:  {}\n  default:  {}\n", key.full_name(), key.doc, accepted(key),
-                                 default_text(key));
+  std::string text = fmt::format("{}\n  {}\n  accepts:  {}\n  default:  {}\n", key.full_name(), key.doc,
+                                 accepted(key), default_text(key));
   if (!key.aliases.empty()) text += fmt::format("  elsewhere called:  {}\n", fmt::join(key.aliases, ", "));
   return text;
 }
@@ -28,7 +28,8 @@ std::string explain_key(const Key& key) {
 std::string key_lines(std::string_view section) {
   std::string text;
   for (const auto& key : schema()) {
-    if (key.section == section) text += fmt::format("  {:<36} {}\n", fmt::format("{}: {}", key.name, default_text(key)), key.doc);
+    if (key.section == section)
+      text += fmt::format("  {:<36} {}\n", fmt::format("{}: {}", key.name, default_text(key)), key.doc);
   }
   return text;
 }
@@ -58,7 +59,8 @@ std::string alias_table() {
   std::string text = "| here | elsewhere |\n|-|-|\n";
   for (const auto& key : schema()) {
     if (!key.aliases.empty()) {
-      text += fmt::format("| `{}` | {} |\n", key.full_name(), fmt::format("`{}`", fmt::join(key.aliases, "`, `")));
+      text += fmt::format("| `{}` | {} |\n", key.full_name(),
+                          fmt::format("`{}`", fmt::join(key.aliases, "`, `")));
     }
   }
   return text;
@@ -67,17 +69,31 @@ std::string alias_table() {
 Json value_schema(const Key& key) {
   Json schema;
   switch (key.kind) {
-    case Kind::integer: schema["type"] = "integer"; break;
-    case Kind::number: schema["type"] = "number"; break;
-    case Kind::boolean: schema["type"] = "boolean"; break;
-    case Kind::mapping: schema["type"] = "object"; break;
-    case Kind::text: schema["type"] = "string"; break;
-    case Kind::size: schema["type"] = Json::array({"string", "integer"}); break;
+    case Kind::integer:
+      schema["type"] = "integer";
+      break;
+    case Kind::number:
+      schema["type"] = "number";
+      break;
+    case Kind::boolean:
+      schema["type"] = "boolean";
+      break;
+    case Kind::mapping:
+      schema["type"] = "object";
+      break;
+    case Kind::text:
+      schema["type"] = "string";
+      break;
+    case Kind::size:
+      schema["type"] = Json::array({"string", "integer"});
+      break;
     case Kind::choice:
       for (const auto& word : key.words) {
         // YAML reads these two words as booleans before any schema sees them.
-        if (word == "true" || word == "false") schema["enum"].push_back(word == "true");
-        else schema["enum"].push_back(word);
+        if (word == "true" || word == "false")
+          schema["enum"].push_back(word == "true");
+        else
+          schema["enum"].push_back(word);
       }
       break;
   }
@@ -132,7 +148,8 @@ all of them are reported at once, before anything starts, and the exit code is 2
 std::string explain(std::string_view name) {
   if (const Key* key = find_key(name)) return explain_key(*key);
   for (const auto& section : sections()) {
-    if (!name.empty() && section.name == name) return fmt::format("{}: {}\n{}", name, section.doc, key_lines(name));
+    if (!name.empty() && section.name == name)
+      return fmt::format("{}: {}\n{}", name, section.doc, key_lines(name));
   }
   std::string text;
   for (const auto& key : schema()) {
@@ -144,7 +161,8 @@ std::string explain(std::string_view name) {
 std::string list_keys() {
   std::string text;
   for (const auto& section : sections()) {
-    text += fmt::format("{}\n{}", section.name.empty() ? "(top level)" : section.name + ":", key_lines(section.name));
+    text += fmt::format("{}\n{}", section.name.empty() ? "(top level)" : section.name + ":",
+                        key_lines(section.name));
   }
   return text;
 }
@@ -152,10 +170,12 @@ std::string list_keys() {
 std::string job_reference() {
   std::string text(kReferenceHead);
   for (const auto& section : sections()) {
-    text += fmt::format("\n## {}\n\n{}\n\n{}", section.name.empty() ? "Top level" : fmt::format("`{}`", section.name),
-                        section.doc, table(section.name));
+    text += fmt::format("\n## {}\n\n{}\n\n{}",
+                        section.name.empty() ? "Top level" : fmt::format("`{}`", section.name), section.doc,
+                        table(section.name));
   }
-  return text + "\n## Names in other frameworks\n\nThey are recognised in error messages and never accepted.\n\n" +
+  return text +
+         "\n## Names in other frameworks\n\nThey are recognised in error messages and never accepted.\n\n" +
          alias_table();
 }
 
@@ -167,7 +187,8 @@ std::string json_schema() {
   root["properties"]["extends"] = {{"type", "string"}, {"description", "A job file to start from."}};
   for (const auto& section : sections()) {
     if (section.name.empty()) continue;
-    root["properties"][section.name] = {{"type", "object"}, {"description", section.doc}, {"additionalProperties", false}};
+    root["properties"][section.name] = {
+        {"type", "object"}, {"description", section.doc}, {"additionalProperties", false}};
   }
   for (const auto& key : schema()) {
     Json& home = key.section.empty() ? root : root["properties"][key.section];

@@ -1,5 +1,5 @@
-// Everything that is printed about the keys, made from the schema table: help, explanations, docs/job.md and the JSON
-// schema that editors check jobs with.
+// Everything that is printed about the keys, made from the schema table: help, explanations, docs/job.md and
+// the JSON schema that editors check jobs with.
 #pragma once
 
 #include <string>
@@ -7,7 +7,8 @@
 
 namespace edgetrain {
 
-/// What `name` is: a key ("train.steps", or "steps" where one section has it), or a section. Empty if there is none.
+/// What `name` is: a key ("train.steps", or "steps" where one section has it), or a section. Empty if there
+/// is none.
 [[nodiscard]] std::string explain(std::string_view name);
 
 /// All keys, one line each, by section.

@@ -50,14 +50,18 @@ class Resolver {
 
   void resolve_outputs() {
     decide("output_dir", job_.output_dir, "runs/" + parsed_.name, "the name of the job file");
-    decide("checkpoint.dir", job_.checkpoint.dir, *job_.output_dir + "/checkpoints", "beside the other outputs");
-    if (!job_.checkpoint.resume) note("checkpoint.resume", "goes on from the newest valid checkpoint, if there is one");
-    decide("data.tokenizer", job_.data.tokenizer, job_.model.path + "/tokenizer.json", "the tokenizer of model.path");
+    decide("checkpoint.dir", job_.checkpoint.dir, *job_.output_dir + "/checkpoints",
+           "beside the other outputs");
+    if (!job_.checkpoint.resume)
+      note("checkpoint.resume", "goes on from the newest valid checkpoint, if there is one");
+    decide("data.tokenizer", job_.data.tokenizer, job_.model.path + "/tokenizer.json",
+           "the tokenizer of model.path");
   }
 
   void resolve_layout() {
     const ParallelConfig& parallel = job_.parallel;
-    const std::string ranks = facts_.world_size ? fmt::format("{} ranks", *facts_.world_size) : "one rank assumed";
+    const std::string ranks =
+        facts_.world_size ? fmt::format("{} ranks", *facts_.world_size) : "one rank assumed";
     decide("parallel.dp", job_.parallel.dp, data_parallel_ranks(job_, facts_),
            fmt::format("{} / (tp {} x pp {} x cp {})", ranks, parallel.tp, parallel.pp, parallel.cp));
   }
@@ -67,25 +71,29 @@ class Resolver {
     const auto answer = solve_batch(written, {}, *job_.parallel.dp);
     if (!answer.batch) throw JobError(fmt::format("{}: {}; {}", answer.key, answer.message, answer.hint));
     TrainConfig& train = job_.train;
-    set_batch("train.global_batch_size", written.global, train.global_batch_size, answer.batch->global, answer.reason);
-    set_batch("train.micro_batch_size", written.micro, train.micro_batch_size, answer.batch->micro, answer.reason);
+    set_batch("train.global_batch_size", written.global, train.global_batch_size, answer.batch->global,
+              answer.reason);
+    set_batch("train.micro_batch_size", written.micro, train.micro_batch_size, answer.batch->micro,
+              answer.reason);
     set_batch("train.gradient_accumulation_steps", written.accumulation, train.gradient_accumulation_steps,
               answer.batch->accumulation, answer.reason);
   }
 
-  void set_batch(const std::string& key, std::optional<std::int64_t> written, std::optional<std::int64_t>& member,
-                 std::int64_t value, const std::string& reason) {
+  void set_batch(const std::string& key, std::optional<std::int64_t> written,
+                 std::optional<std::int64_t>& member, std::int64_t value, const std::string& reason) {
     const bool changes = member != value;
     member = value;
     if (!written && changes) note(key, reason);
   }
 
   void resolve_precision() {
-    decide("train.dtype", job_.train.dtype, facts_.multiplies_bf16 ? Dtype::bf16 : Dtype::f32,
-           facts_.multiplies_bf16 ? "this processor multiplies bf16" : "this processor does not multiply bf16");
+    decide(
+        "train.dtype", job_.train.dtype, facts_.multiplies_bf16 ? Dtype::bf16 : Dtype::f32,
+        facts_.multiplies_bf16 ? "this processor multiplies bf16" : "this processor does not multiply bf16");
     decide("train.recompute", job_.train.recompute, Recompute::none, "activations are kept");
     if (job_.data.val_fraction == 0.0 && job_.train.eval_interval > 0) {
-      give_way<std::int64_t>("train.eval_interval", job_.train.eval_interval, 0, "data.val_fraction: 0 keeps no text");
+      give_way<std::int64_t>("train.eval_interval", job_.train.eval_interval, 0,
+                             "data.val_fraction: 0 keeps no text");
     }
   }
 
@@ -94,12 +102,15 @@ class Resolver {
     LrSchedulerConfig& schedule = job_.lr_scheduler;
     const std::int64_t steps = job_.train.steps;
     const bool is_wsd = schedule.name == LrDecay::wsd;
-    decide<std::int64_t>("lr_scheduler.decay_steps", schedule.decay_steps, is_wsd ? std::max<std::int64_t>(steps / kTenth, 1) : 0,
-                         is_wsd ? "a tenth of train.steps" : fmt::format("{} has none", name_of(schedule.name)));
+    decide<std::int64_t>(
+        "lr_scheduler.decay_steps", schedule.decay_steps,
+        is_wsd ? std::max<std::int64_t>(steps / kTenth, 1) : 0,
+        is_wsd ? "a tenth of train.steps" : fmt::format("{} has none", name_of(schedule.name)));
     const std::int64_t room = steps - *schedule.decay_steps;
     if (!parsed_.is_written("lr_scheduler.warmup_steps") && schedule.warmup_steps > room) {
-      give_way("lr_scheduler.warmup_steps", schedule.warmup_steps, std::min(steps / kTenth, room),
-               fmt::format("the default of {} does not fit into train.steps: {}", schedule.warmup_steps, steps));
+      give_way(
+          "lr_scheduler.warmup_steps", schedule.warmup_steps, std::min(steps / kTenth, room),
+          fmt::format("the default of {} does not fit into train.steps: {}", schedule.warmup_steps, steps));
     }
     if (!parsed_.is_written("lr_scheduler.min_lr") && schedule.min_lr > job_.optimizer.lr) {
       give_way("lr_scheduler.min_lr", schedule.min_lr, job_.optimizer.lr / kTenth,
@@ -108,10 +119,11 @@ class Resolver {
   }
 
   void resolve_threads() {
-    const std::int64_t threads = std::max<std::int64_t>(facts_.cores / std::max<std::int64_t>(facts_.ranks_on_cores, 1), 1);
+    const std::int64_t threads =
+        std::max<std::int64_t>(facts_.cores / std::max<std::int64_t>(facts_.ranks_on_cores, 1), 1);
     decide("train.threads", job_.train.threads, threads,
-           fmt::format("{} core{} / {} rank{}", facts_.cores, facts_.cores == 1 ? "" : "s", facts_.ranks_on_cores,
-                       facts_.ranks_on_cores == 1 ? "" : "s"));
+           fmt::format("{} core{} / {} rank{}", facts_.cores, facts_.cores == 1 ? "" : "s",
+                       facts_.ranks_on_cores, facts_.ranks_on_cores == 1 ? "" : "s"));
   }
 
   void resolve_memory() {
@@ -128,11 +140,14 @@ class Resolver {
     const std::int64_t budget = free_bytes / 10 * 9 / ranks - facts_.overhead_bytes;
     const std::string arithmetic = fmt::format(
         "0.9 x {} MiB {} / {} rank{} on this node - {} MiB outside the pools", free_bytes / kMebibyte,
-        facts_.memory_limit && *facts_.memory_limit <= facts_.available_memory ? "of the cgroup" : "available", ranks,
-        ranks == 1 ? "" : "s", facts_.overhead_bytes / kMebibyte);
+        facts_.memory_limit && *facts_.memory_limit <= facts_.available_memory ? "of the cgroup"
+                                                                               : "available",
+        ranks, ranks == 1 ? "" : "s", facts_.overhead_bytes / kMebibyte);
     if (budget < kMebibyte) {
-      throw JobError(fmt::format("memory.device: auto comes to nothing: {}. Start fewer ranks on this node, or write "
-                                 "memory.device", arithmetic));
+      throw JobError(
+          fmt::format("memory.device: auto comes to nothing: {}. Start fewer ranks on this node, or write "
+                      "memory.device",
+                      arithmetic));
     }
     decide("memory.device", job_.memory.device, Bytes{budget / kMebibyte * kMebibyte}, arithmetic);
   }

@@ -1,5 +1,6 @@
-// Every `auto` becomes a value with a reason, and defaults that do not fit beside what is written give way, also with a
-// reason. What comes out is what runs: it is printed in the banner and frozen in output_dir/resolved.yaml.
+// Every `auto` becomes a value with a reason, and defaults that do not fit beside what is written give way,
+// also with a reason. What comes out is what runs: it is printed in the banner and frozen in
+// output_dir/resolved.yaml.
 #pragma once
 
 #include <string>
@@ -21,8 +22,8 @@ struct ResolvedJob {
   std::vector<Decision> decisions;
 };
 
-/// Completes a job that parse.h and check.h found nothing wrong with, for these facts. The number of ranks is 1 if
-/// facts.world_size does not say it. Throws JobError if a budget comes out empty.
+/// Completes a job that parse.h and check.h found nothing wrong with, for these facts. The number of ranks is
+/// 1 if facts.world_size does not say it. Throws JobError if a budget comes out empty.
 [[nodiscard]] ResolvedJob resolve(const ParsedJob& parsed, const Facts& facts);
 
 }  // namespace edgetrain

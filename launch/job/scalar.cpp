@@ -69,7 +69,8 @@ std::string why_not_decimal(std::string_view text) {
 }
 
 std::optional<std::string> leading_zero(const Decimal& parts) {
-  if (parts.whole.size() > 1 && parts.whole[0] == '0') return "begins with 0, which some readers take for octal";
+  if (parts.whole.size() > 1 && parts.whole[0] == '0')
+    return "begins with 0, which some readers take for octal";
   return std::nullopt;
 }
 
@@ -106,7 +107,8 @@ Parsed<std::int64_t> parse_integer(std::string_view text) {
   const auto number = parse_number(text);
   if (!number.value) return refuse<std::int64_t>(number.why);
   if (*number.value != std::floor(*number.value)) return refuse<std::int64_t>("is not a whole number");
-  if (std::abs(*number.value) > kExact) return refuse<std::int64_t>("is too large to be exact; write all digits");
+  if (std::abs(*number.value) > kExact)
+    return refuse<std::int64_t>("is too large to be exact; write all digits");
   return {static_cast<std::int64_t>(*number.value), ""};
 }
 
@@ -122,8 +124,8 @@ Parsed<Bytes> parse_bytes(std::string_view text) {
     double bytes;
   };
   static constexpr std::array kUnits = {
-      Unit{"KiB", 1024.0},   Unit{"MiB", 1048576.0}, Unit{"GiB", 1073741824.0}, Unit{"TiB", 1099511627776.0},
-      Unit{"kB", 1e3},       Unit{"MB", 1e6},        Unit{"GB", 1e9},           Unit{"TB", 1e12},
+      Unit{"KiB", 1024.0}, Unit{"MiB", 1048576.0}, Unit{"GiB", 1073741824.0}, Unit{"TiB", 1099511627776.0},
+      Unit{"kB", 1e3},     Unit{"MB", 1e6},        Unit{"GB", 1e9},           Unit{"TB", 1e12},
       Unit{"B", 1.0},
   };
   for (const auto& unit : kUnits) {

@@ -1,5 +1,5 @@
-// What the characters of a scalar mean. Decided here and not by the YAML library, whose guesses differ between
-// libraries and versions: 010 is 8, `on` is true, 1e3 is no integer, .nan is a learning rate.
+// What the characters of a scalar mean. Decided here and not by the YAML library, whose guesses differ
+// between libraries and versions: 010 is 8, `on` is true, 1e3 is no integer, .nan is a learning rate.
 //
 // Numbers are decimal. Integers may carry a point or an exponent if the value is integral (1e3, 2.0).
 #pragma once
@@ -24,7 +24,8 @@ struct Parsed {
 [[nodiscard]] Parsed<double> parse_number(std::string_view text);  // finite
 [[nodiscard]] Parsed<bool> parse_boolean(std::string_view text);
 
-/// Bytes: an integer, or a number with KiB, MiB, GiB, TiB (powers of 1024) or kB, MB, GB, TB (powers of 1000).
+/// Bytes: an integer, or a number with KiB, MiB, GiB, TiB (powers of 1024) or kB, MB, GB, TB (powers of
+/// 1000).
 [[nodiscard]] Parsed<Bytes> parse_bytes(std::string_view text);
 
 }  // namespace edgetrain

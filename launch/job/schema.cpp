@@ -8,11 +8,14 @@
 
 #include "launch/job/schema_binding.h"
 
-// A key on its way into the table: JOB_KEY(train, steps) binds "train.steps" to job.train.steps. A macro, because the
-// text of a key and the name of its member must be the same and C++20 cannot see names.
+// A key on its way into the table: JOB_KEY(train, steps) binds "train.steps" to job.train.steps. A macro,
+// because the text of a key and the name of its member must be the same and C++20 cannot see names.
 #define JOB_KEY(section, name) \
-  detail::KeyBuilder(#section, #name, [](auto& job) -> auto& { return job.section.name; })
-#define TOP_KEY(name) detail::KeyBuilder("", #name, [](auto& job) -> auto& { return job.name; })
+  detail::KeyBuilder(          \
+      #section, #name, [](auto& job) -> auto& { return job.section.name; })
+#define TOP_KEY(name) \
+  detail::KeyBuilder( \
+      "", #name, [](auto& job) -> auto& { return job.name; })
 
 namespace edgetrain {
 namespace {
@@ -32,8 +35,11 @@ void add_top(std::vector<Key>& keys) {
                      .starter()
                      .aliases({"save_dir", "out_dir", "dump_folder", "output_path"})
                      .doc("Folder for everything that the run writes; auto: runs/<name of the job file>."));
-  keys.push_back(TOP_KEY(seed).starter().at_least(0).aliases({"random_seed", "manual_seed", "data_seed"}).doc(
-      "Seed of the initial weights, of the order of the data and of dropout."));
+  keys.push_back(TOP_KEY(seed)
+                     .starter()
+                     .at_least(0)
+                     .aliases({"random_seed", "manual_seed", "data_seed"})
+                     .doc("Seed of the initial weights, of the order of the data and of dropout."));
   keys.push_back(TOP_KEY(reproducible)
                      .aliases({"deterministic", "use_deterministic_algorithms", "full_determinism"})
                      .doc("true: bitwise equal over dp (divisors of 8), micro-batch size and ZeRO stage; "
@@ -41,40 +47,50 @@ void add_top(std::vector<Key>& keys) {
 }
 
 void add_model(std::vector<Key>& keys) {
-  keys.push_back(JOB_KEY(model, path)
-                     .nullable()
-                     .aliases({"model_name_or_path", "pretrained_model_name_or_path", "hf_assets_path", "base_model"})
-                     .doc("A Hugging Face folder: config.json, safetensors, tokenizer.json."));
   keys.push_back(
-      JOB_KEY(model, preset).nullable().starter().aliases({"flavor", "model_size"}).doc("A built-in shape, e.g. gpt2-124m or llama-tiny."));
+      JOB_KEY(model, path)
+          .nullable()
+          .aliases({"model_name_or_path", "pretrained_model_name_or_path", "hf_assets_path", "base_model"})
+          .doc("A Hugging Face folder: config.json, safetensors, tokenizer.json."));
+  keys.push_back(JOB_KEY(model, preset)
+                     .nullable()
+                     .starter()
+                     .aliases({"flavor", "model_size"})
+                     .doc("A built-in shape, e.g. gpt2-124m or llama-tiny."));
   keys.push_back(JOB_KEY(model, config)
                      .nullable()
                      .aliases({"model_config", "config_overrides"})
-                     .doc("The model written here, with Hugging Face's names: {model_type: llama, hidden_size: 256, ...}."));
+                     .doc("The model written here, with Hugging Face's names: {model_type: llama, "
+                          "hidden_size: 256, ...}."));
   keys.push_back(JOB_KEY(model, init)
                      .aliases({"init_method", "load_pretrained"})
                      .doc("random: new weights from `seed`; pretrained: the weights in model.path."));
 }
 
 void add_data(std::vector<Key>& keys) {
-  keys.push_back(JOB_KEY(data, path)
-                     .required()
-                     .starter()
-                     .aliases({"data_path", "dataset", "dataset_path", "train_file", "data_files", "train_data"})
-                     .doc("Text to train on: files, or folders that are read whole, in the order of their paths."));
+  keys.push_back(
+      JOB_KEY(data, path)
+          .required()
+          .starter()
+          .aliases({"data_path", "dataset", "dataset_path", "train_file", "data_files", "train_data"})
+          .doc("Text to train on: files, or folders that are read whole, in the order of their paths."));
   keys.push_back(JOB_KEY(data, tokenizer)
                      .words({"bytes"})
                      .aliases({"tokenizer_type", "tokenizer_path", "tokenizer_name", "tokenizer_model"})
                      .doc("bytes, or a tokenizer.json; auto: the tokenizer in model.path."));
-  keys.push_back(JOB_KEY(data, seq_len)
+  keys.push_back(
+      JOB_KEY(data, seq_len)
+          .starter()
+          .at_least(1)
+          .at_most(1e8)
+          .aliases({"seq_length", "sequence_len", "sequence_length", "max_seq_length", "max_seq_len",
+                    "cutoff_len", "max_context_length", "block_size", "context_length"})
+          .doc("Tokens per sequence."));
+  keys.push_back(JOB_KEY(data, order)
                      .starter()
-                     .at_least(1)
-                     .at_most(1e8)
-                     .aliases({"seq_length", "sequence_len", "sequence_length", "max_seq_length", "max_seq_len",
-                               "cutoff_len", "max_context_length", "block_size", "context_length"})
-                     .doc("Tokens per sequence."));
-  keys.push_back(JOB_KEY(data, order).starter().aliases({"shuffle", "data_order"}).doc(
-      "shuffled: a new seeded permutation of the sequences per epoch; sequential: as they stand in the text."));
+                     .aliases({"shuffle", "data_order"})
+                     .doc("shuffled: a new seeded permutation of the sequences per epoch; sequential: as "
+                          "they stand in the text."));
   keys.push_back(JOB_KEY(data, val_fraction)
                      .starter()
                      .at_least(0)
@@ -88,35 +104,39 @@ void add_train(std::vector<Key>& keys) {
                      .starter()
                      .at_least(1)
                      .at_most(kManySteps)
-                     .aliases({"train_iters", "max_steps", "train_steps", "num_steps", "num_train_epochs", "max_iters",
-                               "num_iterations", "epochs"})
+                     .aliases({"train_iters", "max_steps", "train_steps", "num_steps", "num_train_epochs",
+                               "max_iters", "num_iterations", "epochs"})
                      .doc("Optimizer steps."));
-  keys.push_back(JOB_KEY(train, global_batch_size)
-                     .starter()
-                     .at_least(1)
-                     .at_most(kManySequences)
-                     .aliases({"train_batch_size", "batch_size", "total_batch_size"})
-                     .doc("Sequences per optimizer step over all ranks. Any two of the three batch keys suffice."));
+  keys.push_back(
+      JOB_KEY(train, global_batch_size)
+          .starter()
+          .at_least(1)
+          .at_most(kManySequences)
+          .aliases({"train_batch_size", "batch_size", "total_batch_size"})
+          .doc("Sequences per optimizer step over all ranks. Any two of the three batch keys suffice."));
   keys.push_back(JOB_KEY(train, micro_batch_size)
                      .starter()
                      .at_least(1)
                      .at_most(kManySequences)
-                     .aliases({"train_micro_batch_size_per_gpu", "per_device_train_batch_size", "local_batch_size",
-                               "micro_batch", "device_batch_size"})
+                     .aliases({"train_micro_batch_size_per_gpu", "per_device_train_batch_size",
+                               "local_batch_size", "micro_batch", "device_batch_size"})
                      .doc("Sequences per forward pass on one data-parallel rank."));
   keys.push_back(JOB_KEY(train, gradient_accumulation_steps)
                      .at_least(1)
                      .at_most(kManySequences)
-                     .aliases({"grad_accum", "batch_accumulation_per_replica", "grad_accum_steps", "accumulate_grad_batches",
-                               "gradient_accumulation"})
+                     .aliases({"grad_accum", "batch_accumulation_per_replica", "grad_accum_steps",
+                               "accumulate_grad_batches", "gradient_accumulation"})
                      .doc("Forward passes of one rank per optimizer step."));
-  keys.push_back(JOB_KEY(train, dtype)
-                     .aliases({"bf16", "fp16", "fp16.enabled", "bf16.enabled", "params_dtype", "precision", "mixed_precision",
-                               "torch_dtype"})
-                     .doc("Type of parameters and activations; auto: bf16 where the hardware multiplies it, else fp32."));
-  keys.push_back(JOB_KEY(train, grad_dtype)
-                     .aliases({"grad_reduce_in_fp32", "reduce_dtype", "grad_accum_dtype", "mixed_precision_reduce"})
-                     .doc("Type in which gradients are accumulated and reduced."));
+  keys.push_back(
+      JOB_KEY(train, dtype)
+          .aliases({"bf16", "fp16", "fp16.enabled", "bf16.enabled", "params_dtype", "precision",
+                    "mixed_precision", "torch_dtype"})
+          .doc(
+              "Type of parameters and activations; auto: bf16 where the hardware multiplies it, else fp32."));
+  keys.push_back(
+      JOB_KEY(train, grad_dtype)
+          .aliases({"grad_reduce_in_fp32", "reduce_dtype", "grad_accum_dtype", "mixed_precision_reduce"})
+          .doc("Type in which gradients are accumulated and reduced."));
   keys.push_back(JOB_KEY(train, recompute)
                      .aliases({"recompute_granularity", "gradient_checkpointing", "activation_checkpointing",
                                "activation_checkpoint", "recompute_activations"})
@@ -134,53 +154,73 @@ void add_train(std::vector<Key>& keys) {
                      .doc("Global batches per validation; 0: the whole validation part."));
   keys.push_back(JOB_KEY(train, on_nonfinite)
                      .aliases({"nan_policy", "check_for_nan_in_loss_and_grad", "skip_nan", "nan_filter"})
-                     .doc("A NaN or infinity in the loss or the gradient norm: stop the run, or skip that step and say so."));
+                     .doc("A NaN or infinity in the loss or the gradient norm: stop the run, or skip that "
+                          "step and say so."));
   keys.push_back(JOB_KEY(train, threads)
                      .at_least(1)
                      .at_most(4096)
                      .aliases({"num_threads", "omp_num_threads", "intra_op_threads"})
-                     .doc("Compute threads of one rank; auto: the cores that it may use, divided by the ranks that share them."));
+                     .doc("Compute threads of one rank; auto: the cores that it may use, divided by the "
+                          "ranks that share them."));
 }
 
 void add_optimizer(std::vector<Key>& keys) {
-  keys.push_back(JOB_KEY(optimizer, name).starter().aliases({"type", "optim", "optimizer_type"}).doc("Update rule."));
-  keys.push_back(JOB_KEY(optimizer, lr).starter().above(0).at_most(1e6).aliases({"learning_rate", "max_lr"}).doc(
-      "Highest learning rate, reached at the end of the warm-up."));
+  keys.push_back(
+      JOB_KEY(optimizer, name).starter().aliases({"type", "optim", "optimizer_type"}).doc("Update rule."));
+  keys.push_back(JOB_KEY(optimizer, lr)
+                     .starter()
+                     .above(0)
+                     .at_most(1e6)
+                     .aliases({"learning_rate", "max_lr"})
+                     .doc("Highest learning rate, reached at the end of the warm-up."));
   keys.push_back(JOB_KEY(optimizer, betas)
                      .at_least(0)
                      .below(1)
                      .aliases({"adam_beta1", "adam_beta2", "beta1", "beta2", "adam_betas"})
                      .doc("adamw: decay of the first and of the second moment."));
-  keys.push_back(JOB_KEY(optimizer, eps).above(0).at_most(1).aliases({"adam_eps", "adam_epsilon", "epsilon"}).doc(
-      "adamw: added to the root of the second moment."));
-  keys.push_back(JOB_KEY(optimizer, momentum).at_least(0).below(1).aliases({"sgd_momentum"}).doc(
-      "sgd: decay of the velocity; 0: plain gradient descent."));
-  keys.push_back(JOB_KEY(optimizer, nesterov).doc("sgd: look ahead along the velocity."));
-  keys.push_back(JOB_KEY(optimizer, weight_decay).at_least(0).at_most(1e3).aliases({"wd", "adamw_weight_decay"}).doc(
-      "Decoupled decay of tensors of two or more dimensions; norms and biases do not decay."));
-  keys.push_back(JOB_KEY(optimizer, max_grad_norm)
+  keys.push_back(JOB_KEY(optimizer, eps)
+                     .above(0)
+                     .at_most(1)
+                     .aliases({"adam_eps", "adam_epsilon", "epsilon"})
+                     .doc("adamw: added to the root of the second moment."));
+  keys.push_back(JOB_KEY(optimizer, momentum)
                      .at_least(0)
-                     .aliases({"clip_grad", "gradient_clipping", "max_norm", "grad_clip", "gradient_clip_val"})
-                     .doc("Gradients are scaled down to this global norm; 0: never."));
+                     .below(1)
+                     .aliases({"sgd_momentum"})
+                     .doc("sgd: decay of the velocity; 0: plain gradient descent."));
+  keys.push_back(JOB_KEY(optimizer, nesterov).doc("sgd: look ahead along the velocity."));
+  keys.push_back(
+      JOB_KEY(optimizer, weight_decay)
+          .at_least(0)
+          .at_most(1e3)
+          .aliases({"wd", "adamw_weight_decay"})
+          .doc("Decoupled decay of tensors of two or more dimensions; norms and biases do not decay."));
+  keys.push_back(
+      JOB_KEY(optimizer, max_grad_norm)
+          .at_least(0)
+          .aliases({"clip_grad", "gradient_clipping", "max_norm", "grad_clip", "gradient_clip_val"})
+          .doc("Gradients are scaled down to this global norm; 0: never."));
 }
 
 void add_lr_scheduler(std::vector<Key>& keys) {
-  keys.push_back(JOB_KEY(lr_scheduler, name)
-                     .starter()
-                     .aliases({"lr_decay_style", "lr_scheduler_type", "decay_type", "schedule", "lr_schedule"})
-                     .doc("How the learning rate falls after the warm-up."));
+  keys.push_back(
+      JOB_KEY(lr_scheduler, name)
+          .starter()
+          .aliases({"lr_decay_style", "lr_scheduler_type", "decay_type", "schedule", "lr_schedule"})
+          .doc("How the learning rate falls after the warm-up."));
   keys.push_back(JOB_KEY(lr_scheduler, warmup_steps)
                      .starter()
                      .at_least(0)
                      .at_most(kManySteps)
-                     .aliases({"lr_warmup_iters", "warmup_ratio", "warmup_iters", "num_warmup_steps", "lr_warmup_steps",
-                               "warmup"})
+                     .aliases({"lr_warmup_iters", "warmup_ratio", "warmup_iters", "num_warmup_steps",
+                               "lr_warmup_steps", "warmup"})
                      .doc("Steps over which the learning rate rises from lr/warmup_steps to lr."));
-  keys.push_back(JOB_KEY(lr_scheduler, decay_steps)
-                     .at_least(0)
-                     .at_most(kManySteps)
-                     .aliases({"lr_wsd_decay_iters", "lr_decay_steps", "decay_ratio"})
-                     .doc("wsd: steps of the descent at the end; auto: a tenth of train.steps, and 0 for the others."));
+  keys.push_back(
+      JOB_KEY(lr_scheduler, decay_steps)
+          .at_least(0)
+          .at_most(kManySteps)
+          .aliases({"lr_wsd_decay_iters", "lr_decay_steps", "decay_ratio"})
+          .doc("wsd: steps of the descent at the end; auto: a tenth of train.steps, and 0 for the others."));
   keys.push_back(JOB_KEY(lr_scheduler, min_lr)
                      .at_least(0)
                      .aliases({"min_decay_lr", "eta_min", "min_lr_factor", "lr_min"})
@@ -192,8 +232,10 @@ void add_parallel(std::vector<Key>& keys) {
                      .starter()
                      .at_least(1)
                      .at_most(kManyRanks)
-                     .aliases({"data_parallel_size", "dp_size", "data_parallel_replicate_degree", "data_parallel_degree"})
-                     .doc("Data parallelism: ranks that share the global batch; auto: all ranks that no other axis takes."));
+                     .aliases({"data_parallel_size", "dp_size", "data_parallel_replicate_degree",
+                               "data_parallel_degree"})
+                     .doc("Data parallelism: ranks that share the global batch; auto: all ranks that no "
+                          "other axis takes."));
   keys.push_back(JOB_KEY(parallel, tp)
                      .at_least(1)
                      .at_most(kManyRanks)
@@ -215,20 +257,25 @@ void add_parallel(std::vector<Key>& keys) {
   keys.push_back(JOB_KEY(parallel, ep)
                      .at_least(1)
                      .at_most(kManyRanks)
-                     .aliases({"expert_model_parallel_size", "expert_parallel_size", "expert_parallel_degree", "ep_size"})
+                     .aliases({"expert_model_parallel_size", "expert_parallel_size", "expert_parallel_degree",
+                               "ep_size"})
                      .doc("Expert parallelism: ranks of dp x cp that share the experts of a layer."));
-  keys.push_back(JOB_KEY(parallel, zero)
-                     .starter()
-                     .at_least(0)
-                     .at_most(3)
-                     .aliases({"zero_optimization.stage", "zero_optimization", "zero_stage", "use_distributed_optimizer",
-                               "data_parallel_shard_degree", "dp_shard_size", "fsdp", "stage"})
-                     .doc("What dp ranks share instead of keeping whole: 1 optimizer states, 2 gradients too, 3 parameters too."));
-  keys.push_back(JOB_KEY(parallel, deadline_s)
-                     .above(0)
-                     .at_most(1e6)
-                     .aliases({"distributed_timeout_minutes", "nccl_timeout", "train_timeout_seconds", "ddp_timeout"})
-                     .doc("Seconds that a wait inside a step may last before the rank that holds it up is named and the job ends."));
+  keys.push_back(
+      JOB_KEY(parallel, zero)
+          .starter()
+          .at_least(0)
+          .at_most(3)
+          .aliases({"zero_optimization.stage", "zero_optimization", "zero_stage", "use_distributed_optimizer",
+                    "data_parallel_shard_degree", "dp_shard_size", "fsdp", "stage"})
+          .doc("What dp ranks share instead of keeping whole: 1 optimizer states, 2 gradients too, 3 "
+               "parameters too."));
+  keys.push_back(
+      JOB_KEY(parallel, deadline_s)
+          .above(0)
+          .at_most(1e6)
+          .aliases({"distributed_timeout_minutes", "nccl_timeout", "train_timeout_seconds", "ddp_timeout"})
+          .doc("Seconds that a wait inside a step may last before the rank that holds it up is named and the "
+               "job ends."));
   keys.push_back(JOB_KEY(parallel, init_deadline_s)
                      .above(0)
                      .at_most(1e6)
@@ -239,17 +286,21 @@ void add_parallel(std::vector<Key>& keys) {
 void add_memory(std::vector<Key>& keys) {
   keys.push_back(JOB_KEY(memory, device)
                      .aliases({"gpu_memory", "max_memory", "gpu_memory_utilization"})
-                     .doc("Limit of device memory per rank; auto, on a CPU: 0.9 of what is free on the node, divided by its ranks."));
+                     .doc("Limit of device memory per rank; auto, on a CPU: 0.9 of what is free on the node, "
+                          "divided by its ranks."));
   keys.push_back(JOB_KEY(memory, host)
                      .aliases({"cpu_memory", "offload_memory"})
                      .doc("Limit of host memory for offloaded values per rank; auto, on a CPU: 0."));
-  keys.push_back(JOB_KEY(memory, ssd).aliases({"nvme"}).doc("Limit of SSD space for offloaded values per rank."));
-  keys.push_back(JOB_KEY(memory, ssd_paths).aliases({"nvme_path", "offload_folder"}).doc(
-      "Folders on SSDs for offloaded values."));
+  keys.push_back(
+      JOB_KEY(memory, ssd).aliases({"nvme"}).doc("Limit of SSD space for offloaded values per rank."));
+  keys.push_back(JOB_KEY(memory, ssd_paths)
+                     .aliases({"nvme_path", "offload_folder"})
+                     .doc("Folders on SSDs for offloaded values."));
 }
 
 void add_place(std::vector<Key>& keys) {
-  keys.push_back(JOB_KEY(place, params).aliases({"offload_param", "offload_params"}).doc("Tier of the parameters."));
+  keys.push_back(
+      JOB_KEY(place, params).aliases({"offload_param", "offload_params"}).doc("Tier of the parameters."));
   keys.push_back(JOB_KEY(place, grads).aliases({"offload_grads"}).doc("Tier of the gradients."));
   keys.push_back(JOB_KEY(place, optimizer)
                      .aliases({"offload_optimizer", "cpu_offload", "optimizer_offload"})
@@ -274,10 +325,12 @@ void add_checkpoint(std::vector<Key>& keys) {
                      .at_most(kManySteps)
                      .aliases({"save_total_limit", "most_recent_k", "keep_latest_k", "max_to_keep"})
                      .doc("Checkpoints that are kept; older ones are removed once a newer one is complete."));
-  keys.push_back(JOB_KEY(checkpoint, resume)
-                     .words({"never"})
-                     .aliases({"load", "resume_from_checkpoint", "resume_checkpoint_path", "initial_load_path"})
-                     .doc("auto: go on from the newest valid checkpoint in checkpoint.dir, if there is one; never; or the path of a checkpoint."));
+  keys.push_back(
+      JOB_KEY(checkpoint, resume)
+          .words({"never"})
+          .aliases({"load", "resume_from_checkpoint", "resume_checkpoint_path", "initial_load_path"})
+          .doc("auto: go on from the newest valid checkpoint in checkpoint.dir, if there is one; never; or "
+               "the path of a checkpoint."));
   keys.push_back(JOB_KEY(checkpoint, export_hf)
                      .aliases({"save_hf", "last_save_in_hf", "export_hf_model"})
                      .doc("Whether the trained weights are also written as Hugging Face safetensors."));
@@ -300,24 +353,29 @@ void add_logging(std::vector<Key>& keys) {
 }
 
 void add_generate(std::vector<Key>& keys) {
-  keys.push_back(JOB_KEY(generate, prompt).starter().doc("What the trained model continues when training ends."));
+  keys.push_back(
+      JOB_KEY(generate, prompt).starter().doc("What the trained model continues when training ends."));
   keys.push_back(JOB_KEY(generate, max_new_tokens)
                      .starter()
                      .at_least(0)
                      .at_most(1e6)
                      .aliases({"max_tokens", "max_length", "n_predict"})
                      .doc("Tokens that it writes; 0: none."));
-  keys.push_back(JOB_KEY(generate, temperature).at_least(0).at_most(100).doc(
-      "Divides the logits before sampling; 0: always the most likely token."));
-  keys.push_back(JOB_KEY(generate, top_k).at_least(0).at_most(1e9).doc(
-      "Only the k most likely tokens are sampled; 0: all of them."));
+  keys.push_back(JOB_KEY(generate, temperature)
+                     .at_least(0)
+                     .at_most(100)
+                     .doc("Divides the logits before sampling; 0: always the most likely token."));
+  keys.push_back(JOB_KEY(generate, top_k)
+                     .at_least(0)
+                     .at_most(1e9)
+                     .doc("Only the k most likely tokens are sampled; 0: all of them."));
   keys.push_back(JOB_KEY(generate, seed).at_least(0).doc("Seed of the sampling; auto: the seed of the job."));
 }
 
 std::vector<Key> build() {
   std::vector<Key> keys;
-  for (const auto add : {add_top, add_model, add_data, add_train, add_optimizer, add_lr_scheduler, add_parallel,
-                         add_memory, add_place, add_checkpoint, add_logging, add_generate}) {
+  for (const auto add : {add_top, add_model, add_data, add_train, add_optimizer, add_lr_scheduler,
+                         add_parallel, add_memory, add_place, add_checkpoint, add_logging, add_generate}) {
     add(keys);
   }
   return keys;
@@ -338,13 +396,20 @@ std::string range_text(const Limits& limits) {
 
 std::string item_text(const Key& key) {
   switch (key.kind) {
-    case Kind::integer: return "an integer" + range_text(key.limits);
-    case Kind::number: return "a number" + range_text(key.limits);
-    case Kind::boolean: return "true or false";
-    case Kind::size: return "a size such as 512MiB or 2GiB";
-    case Kind::mapping: return "a mapping";
-    case Kind::choice: return fmt::format("{}", fmt::join(key.words, " | "));
-    case Kind::text: return key.words.empty() ? "a text" : fmt::format("{} or a path", fmt::join(key.words, ", "));
+    case Kind::integer:
+      return "an integer" + range_text(key.limits);
+    case Kind::number:
+      return "a number" + range_text(key.limits);
+    case Kind::boolean:
+      return "true or false";
+    case Kind::size:
+      return "a size such as 512MiB or 2GiB";
+    case Kind::mapping:
+      return "a mapping";
+    case Kind::choice:
+      return fmt::format("{}", fmt::join(key.words, " | "));
+    case Kind::text:
+      return key.words.empty() ? "a text" : fmt::format("{} or a path", fmt::join(key.words, ", "));
   }
   return "";
 }
@@ -364,8 +429,9 @@ std::span<const Section> sections() {
       {"data", "What it is trained on."},
       {"train", "How long, in which batches and in which precision."},
       {"optimizer", "How weights are updated."},
-      {"lr_scheduler", "How the learning rate moves. With W warm-up steps and T steps, step t = 1..T has lr*t/W up to W, "
-                       "and then the named decay from lr to min_lr."},
+      {"lr_scheduler",
+       "How the learning rate moves. With W warm-up steps and T steps, step t = 1..T has lr*t/W up to W, "
+       "and then the named decay from lr to min_lr."},
       {"parallel", "How the work is divided over ranks. ranks = dp * tp * pp * cp."},
       {"memory", "Hard limits of one rank; a job that cannot stay inside is refused before step 1."},
       {"place", "Where each class of values lives."},

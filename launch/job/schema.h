@@ -1,8 +1,9 @@
-// The table of a job's keys. Parser, defaults, help, `explain`, the job reference, the JSON schema and the writer of
-// resolved.yaml read this table and nothing else, so a key cannot exist in one of them only.
+// The table of a job's keys. Parser, defaults, help, `explain`, the job reference, the JSON schema and the
+// writer of resolved.yaml read this table and nothing else, so a key cannot exist in one of them only.
 //
-// Each entry binds to a member of Job; its kind, its words and whether `auto` is allowed follow from the member's type,
-// its default from the member's initialiser. Only limits, prose and foreign names are written in schema.cpp.
+// Each entry binds to a member of Job; its kind, its words and whether `auto` is allowed follow from the
+// member's type, its default from the member's initialiser. Only limits, prose and foreign names are written
+// in schema.cpp.
 #pragma once
 
 #include <functional>
@@ -31,13 +32,13 @@ struct Limits {
 struct Key {
   std::string section;  // empty: top level
   std::string name;
-  Kind kind = Kind::integer;     // of the items, for a list
-  bool is_list = false;          // a single value is read as a list of one
-  std::size_t list_length = 0;   // 0: any
+  Kind kind = Kind::integer;    // of the items, for a list
+  bool is_list = false;         // a single value is read as a list of one
+  std::size_t list_length = 0;  // 0: any
   bool allows_auto = false;
   bool allows_null = false;
   bool is_required = false;
-  bool is_starter = false;       // `init` writes it; it comments the others out
+  bool is_starter = false;  // `init` writes it; it comments the others out
   Limits limits;
   std::vector<std::string> words;    // choice: all that is accepted; text: words with a meaning of their own
   std::string doc;                   // one line

@@ -14,7 +14,8 @@
 
 namespace edgetrain::detail {
 
-/// Describes T to a Key, and converts it from and to Value. One specialisation per type that a Job is made of.
+/// Describes T to a Key, and converts it from and to Value. One specialisation per type that a Job is made
+/// of.
 template <typename T>
 struct Codec;
 

@@ -1,5 +1,6 @@
-// The sections of a job that belong to no component below: what is trained, for how long, in how much memory, and
-// what is written. Sections `data`, `optimizer`, `lr_scheduler` and `parallel` stand beside the code they configure.
+// The sections of a job that belong to no component below: what is trained, for how long, in how much memory,
+// and what is written. Sections `data`, `optimizer`, `lr_scheduler` and `parallel` stand beside the code they
+// configure.
 #pragma once
 
 #include <array>
@@ -16,7 +17,9 @@
 namespace edgetrain {
 
 enum class Task : std::uint8_t { train, eval, generate, serve, bench };
-constexpr std::array<std::string_view, 5> names_of(Task) { return {"train", "eval", "generate", "serve", "bench"}; }
+constexpr std::array<std::string_view, 5> names_of(Task) {
+  return {"train", "eval", "generate", "serve", "bench"};
+}
 
 /// How far bits are promised to be equal over layouts. `no` still means: same layout, same bits.
 enum class Reproducible : std::uint8_t { no, yes, layout };
@@ -88,7 +91,8 @@ struct CheckpointConfig {
   std::optional<std::string> dir;  // auto: output_dir/checkpoints
   std::int64_t interval = 100;     // steps; 0: only at the end and on a signal
   std::int64_t keep_latest = 2;
-  std::optional<std::string> resume;  // auto: the newest valid one of dir, if any; or "never", or a checkpoint
+  std::optional<std::string>
+      resume;  // auto: the newest valid one of dir, if any; or "never", or a checkpoint
   ExportHf export_hf = ExportHf::never;
 };
 

@@ -51,7 +51,8 @@ std::string belongs(std::string_view section, std::string_view name) {
 bool is_alias(const Key& key, std::string_view section, std::string_view name) {
   const std::string dotted = fmt::format("{}.{}", section, name);
   return std::ranges::any_of(key.aliases, [&](const std::string& alias) {
-    return alias == name || alias == dotted || (section.empty() && alias.starts_with(fmt::format("{}.", name)));
+    return alias == name || alias == dotted ||
+           (section.empty() && alias.starts_with(fmt::format("{}.", name)));
   });
 }
 
@@ -102,7 +103,8 @@ std::string suggest_key(std::string_view section, std::string_view name) {
   for (const auto& key : schema()) {
     if (is_alias(key, section, name)) return alias_hint(key, section, name);
   }
-  if (const auto same = nearest(name, names_in(section)); !same.empty()) return fmt::format("did you mean '{}'?", same);
+  if (const auto same = nearest(name, names_in(section)); !same.empty())
+    return fmt::format("did you mean '{}'?", same);
   for (const auto& other : sections()) {
     if (other.name == section) continue;
     const auto elsewhere = nearest(name, names_in(other.name));

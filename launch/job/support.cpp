@@ -59,8 +59,8 @@ std::vector<Problem> check_support(const ParsedJob& parsed) {
     const std::string value = to_yaml(key.get(parsed.job));
     if (std::ranges::find(limit.runs, value) != limit.runs.end()) continue;
     problems.push_back({parsed.place_of(limit.key),
-                        fmt::format("`{}: {}` is not built yet: this version runs {}: {}", limit.key, value, key.name,
-                                    fmt::join(limit.runs, " | ")),
+                        fmt::format("`{}: {}` is not built yet: this version runs {}: {}", limit.key, value,
+                                    key.name, fmt::join(limit.runs, " | ")),
                         ""});
   }
   check_data_formats(parsed, problems);

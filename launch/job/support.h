@@ -1,5 +1,6 @@
-// What this version can run of all that a job can say. Lifting a limit is removing or widening one line of the table in
-// support.cpp; keys keep their names, types and ranges from the first day, so old jobs stay valid.
+// What this version can run of all that a job can say. Lifting a limit is removing or widening one line of
+// the table in support.cpp; keys keep their names, types and ranges from the first day, so old jobs stay
+// valid.
 #pragma once
 
 #include <vector>

@@ -15,17 +15,19 @@ using Json = nlohmann::ordered_json;
 
 // YAML 1.1 and 1.2 readers disagree on these; quoting them is always right.
 bool is_reserved(std::string_view text) {
-  static constexpr std::array<std::string_view, 14> kWords = {"auto", "null", "true", "false", "yes", "no", "on",
-                                                              "off",  "y",    "n",    "Null",  "NULL", "True", "False"};
+  static constexpr std::array<std::string_view, 14> kWords = {
+      "auto", "null", "true", "false", "yes", "no", "on", "off", "y", "n", "Null", "NULL", "True", "False"};
   return std::ranges::find(kWords, text) != kWords.end();
 }
 
 bool is_plain(std::string_view text) {
   const auto safe = [](char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '/' ||
-           c == '.' || c == '-';
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' ||
+           c == '/' || c == '.' || c == '-';
   };
-  const auto letter = [](char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' || c == '/'; };
+  const auto letter = [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' || c == '/';
+  };
   return !text.empty() && letter(text[0]) && std::ranges::all_of(text, safe) && !is_reserved(text);
 }
 
@@ -48,7 +50,8 @@ std::string in_quotes(std::string_view text) {
   return quoted + '"';
 }
 
-// 17 digits never lose a bit, fewer read better; fmt prints the shortest text that reads back as the same double.
+// 17 digits never lose a bit, fewer read better; fmt prints the shortest text that reads back as the same
+// double.
 std::string number(double value) {
   std::string text = fmt::format("{}", value);
   return text.find_first_of(".en") == std::string::npos ? text + ".0" : text;
@@ -102,8 +105,8 @@ std::string to_text(Bytes bytes) {
     std::string_view name;
     std::int64_t bytes;
   };
-  static constexpr std::array kUnits = {Unit{"TiB", 1LL << 40}, Unit{"GiB", 1LL << 30}, Unit{"MiB", 1LL << 20},
-                                        Unit{"KiB", 1LL << 10}};
+  static constexpr std::array kUnits = {Unit{"TiB", 1LL << 40}, Unit{"GiB", 1LL << 30},
+                                        Unit{"MiB", 1LL << 20}, Unit{"KiB", 1LL << 10}};
   for (const auto& unit : kUnits) {
     if (bytes.count > 0 && bytes.count % unit.bytes == 0) {
       return fmt::format("{}{}", bytes.count / unit.bytes, unit.name);

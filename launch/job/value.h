@@ -1,5 +1,5 @@
-// One value of a job, free of its C++ type and of YAML: what the schema table reads from and writes into a Job, and
-// what files, messages and documents print.
+// One value of a job, free of its C++ type and of YAML: what the schema table reads from and writes into a
+// Job, and what files, messages and documents print.
 #pragma once
 
 #include <cstdint>
@@ -28,8 +28,8 @@ struct Word {
 struct Value;
 using ValueList = std::vector<Value>;
 
-struct Value : std::variant<NullValue, AutoValue, bool, std::int64_t, double, Bytes, Word, std::string, InlineMapping,
-                            ValueList> {
+struct Value : std::variant<NullValue, AutoValue, bool, std::int64_t, double, Bytes, Word, std::string,
+                            InlineMapping, ValueList> {
   using variant::variant;
 };
 

@@ -16,8 +16,8 @@
 namespace edgetrain {
 namespace {
 
-// Follows the text as an empty comment: yaml-cpp 0.7 takes a line break at the very end of a text for the end of an open
-// quote, and says nothing.
+// Follows the text as an empty comment: yaml-cpp 0.7 takes a line break at the very end of a text for the end
+// of an open quote, and says nothing.
 constexpr const char* kLastLine = "\n#";
 
 // Ends the parse at once: after these nothing further in the text can be trusted.
@@ -32,7 +32,8 @@ class TreeBuilder : public YAML::EventHandler {
 
   void OnDocumentStart(const YAML::Mark& mark) override {
     if (documents_++ > 0) {
-      refuse(at(mark), "a job is one document", "remove what follows the '---', or put it into a file of its own");
+      refuse(at(mark), "a job is one document",
+             "remove what follows the '---', or put it into a file of its own");
     }
   }
   void OnDocumentEnd() override {}
@@ -113,7 +114,8 @@ class TreeBuilder : public YAML::EventHandler {
 
   void open(YamlNode::Kind kind, const YAML::Mark& mark, YAML::anchor_t anchor) {
     if (stack_.size() >= kMaxJobDepth) {
-      refuse(at(mark), fmt::format("nested more than {} levels deep", kMaxJobDepth), "a job has two: section.key");
+      refuse(at(mark), fmt::format("nested more than {} levels deep", kMaxJobDepth),
+             "a job has two: section.key");
     }
     stack_.push_back({leaf(kind, mark), anchor, std::nullopt});
   }
@@ -176,8 +178,8 @@ bool is_control(unsigned char byte) {
 
 constexpr const char* kNoText = "a job is text; is this the right file?";
 
-// Judges the bytes before yaml-cpp sees them: it takes 0x04 for the end of the file, reads invalid UTF-8 as something
-// else, and accepts tabs as indentation now and then.
+// Judges the bytes before yaml-cpp sees them: it takes 0x04 for the end of the file, reads invalid UTF-8 as
+// something else, and accepts tabs as indentation now and then.
 class ByteCheck {
  public:
   ByteCheck(const std::shared_ptr<const Source>& source, std::vector<Problem>& problems)
@@ -194,9 +196,11 @@ class ByteCheck {
       const auto byte = static_cast<unsigned char>(text[i]);
       const std::size_t length = utf8_length(text.substr(i));
       if (length == 0) return refuse({source_, line_, 0, 1}, "not valid UTF-8", kNoText);
-      if (is_control(byte)) return refuse({source_, line_, 0, 1}, fmt::format("control character 0x{:02x}", byte), kNoText);
+      if (is_control(byte))
+        return refuse({source_, line_, 0, 1}, fmt::format("control character 0x{:02x}", byte), kNoText);
       if (byte == '\t' && in_indent) {
-        return refuse({source_, line_, i - line_start_ + 1, 1}, "a tab cannot indent YAML", "indent with spaces");
+        return refuse({source_, line_, i - line_start_ + 1, 1}, "a tab cannot indent YAML",
+                      "indent with spaces");
       }
       in_indent = byte == '\n' || (in_indent && byte == ' ');
       i += length;
@@ -234,10 +238,14 @@ const YamlNode* YamlNode::find(std::string_view key) const {
 
 std::string describe(const YamlNode& node) {
   switch (node.kind) {
-    case YamlNode::Kind::null: return "nothing";
-    case YamlNode::Kind::list: return "a list";
-    case YamlNode::Kind::map: return "a mapping";
-    case YamlNode::Kind::scalar: break;
+    case YamlNode::Kind::null:
+      return "nothing";
+    case YamlNode::Kind::list:
+      return "a list";
+    case YamlNode::Kind::map:
+      return "a mapping";
+    case YamlNode::Kind::scalar:
+      break;
   }
   constexpr std::size_t kShown = 60;
   std::string_view text = node.text;

@@ -1,9 +1,9 @@
 // YAML text -> a small tree of located nodes. The only place that knows yaml-cpp.
 //
-// Why not YAML::Node: it keeps only the first of two equal keys, guesses types (010 is 8, `on` is true), reads `<<` as
-// a plain key, cannot tell "auto" from auto without a trick, and turns a page of aliases into 9^11 nodes. So we listen
-// to the parser's events, keep every scalar as the text that was written, and stop at limits. What a scalar means is
-// decided by scalar.h against the schema.
+// Why not YAML::Node: it keeps only the first of two equal keys, guesses types (010 is 8, `on` is true),
+// reads `<<` as a plain key, cannot tell "auto" from auto without a trick, and turns a page of aliases into
+// 9^11 nodes. So we listen to the parser's events, keep every scalar as the text that was written, and stop
+// at limits. What a scalar means is decided by scalar.h against the schema.
 #pragma once
 
 #include <cstddef>
@@ -46,8 +46,8 @@ struct YamlEntry {
 /// "a list", "a section", "'text'": what a node is, for messages.
 [[nodiscard]] std::string describe(const YamlNode& node);
 
-/// Reads the one document in `source` from byte `begin` on. Problems are appended; nothing is returned when the text is
-/// empty or no YAML at all. Byte order marks must have been removed (see read_job_file()).
+/// Reads the one document in `source` from byte `begin` on. Problems are appended; nothing is returned when
+/// the text is empty or no YAML at all. Byte order marks must have been removed (see read_job_file()).
 [[nodiscard]] std::optional<YamlNode> load_yaml(const std::shared_ptr<const Source>& source,
                                                 std::vector<Problem>& problems, std::size_t begin = 0);
 

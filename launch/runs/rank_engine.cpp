@@ -72,7 +72,10 @@ RankEngine::RankEngine(RankPlan& plan, Pool& pool, Communicator& replicas, Commu
   for (const Verb verb : {Verb::reduce, Verb::gather}) train_.on(verb, replicas_);
   for (const Verb verb : {Verb::norm, Verb::decide, Verb::update}) train_.on(verb, updates_);
   train_.on(Verb::agree, agree_);
-  ops_.set_poll([this] { train_.poll(); });
+  ops_.set_poll([this] {
+    train_.poll();
+    on_progress_();
+  });
   updates_.set_agreement(agreement_);
   updates_.on_decide([this, decide = std::move(callbacks.decide)] {
     agree_.take_result();

@@ -45,6 +45,9 @@ class RankEngine {
   /// every instruction: to find where a value stopped being finite.
   void replay(float loss_scale, const std::function<void(const Instr&)>& look);
 
+  /// Called at the end of every operator, after communication has been polled.
+  void on_progress(std::function<void()> callback) { on_progress_ = std::move(callback); }
+
   [[nodiscard]] Agreement& agreement() { return agreement_; }
   [[nodiscard]] AgreeHandler& agree_handler() { return agree_; }
   [[nodiscard]] Driver& train_driver() { return train_; }
@@ -70,6 +73,7 @@ class RankEngine {
   Driver train_;
   std::unique_ptr<ForwardProgram> validate_, generate_;
   std::span<const std::int32_t> prompt_;
+  std::function<void()> on_progress_ = [] {};
 };
 
 }  // namespace edgetrain

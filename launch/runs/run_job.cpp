@@ -10,8 +10,8 @@
 #include "launch/cli/launcher.h"
 #include "launch/job/write.h"
 #include "launch/runs/bench_step.h"
-#include "launch/runs/flight_listener.h"
 #include "launch/runs/gemm_rate.h"
+#include "launch/runs/liveness.h"
 #include "launch/runs/plan_text.h"
 #include "launch/runs/prepare.h"
 #include "launch/runs/stop_signal.h"
@@ -77,19 +77,40 @@ void bench(PreparedRun& prepared, Bringup& bringup) {
   if (bringup.world().rank() == 0) print(text);
 }
 
+// The watchdog's verdict ends the job from its own thread: the driver hangs, or a peer is gone and mpirun is about to kill
+// us. _Exit, not MPI_Abort, which may need the hung driver; mpirun ends the others when a rank leaves like this.
+Liveness::Verdict end_on_verdict(const std::filesystem::path& folder, int rank) {
+  return [folder, rank](const Diagnosis& diagnosis, std::int64_t step) {
+    std::fprintf(stderr, "rank %d on %s: %s\n", rank, host_name().c_str(), diagnosis.text.c_str());
+    std::fflush(stderr);
+    const int culprit = diagnosis.culprits.empty() ? -1 : diagnosis.culprits.front();
+    try {
+      write_status(folder, {"failed", step, std::string(name_of(ErrorClass::hang)), diagnosis.text, culprit});
+    } catch (const std::exception& error) {
+      std::fprintf(stderr, "rank %d: status.json could not be written: %s\n", rank, error.what());
+    }
+    std::_Exit(static_cast<int>(ExitCode::failed));
+  };
+}
+
 RunEnd train(PreparedRun& prepared, Bringup& bringup, const std::filesystem::path& folder, std::int64_t& step) {
   const bool leader = bringup.world().rank() == 0;
   if (leader) print(plan_text(prepared));
   Pool pool(Tier::device, prepared.device_cap());
   const Rates rates = measure_rates(prepared.plan->spec().dtype, prepared.plan->spec().threads);
   const auto& layout = prepared.plan->train().layout;
-  FlightListener listener(bringup.flight(), step, layout.unit_names(), layout.bucket_names());
+  Liveness liveness(bringup.flight(), prepared.job().parallel, layout.unit_names(), layout.bucket_names(),
+                    end_on_verdict(folder, bringup.world().rank()));
   TrainRun run({prepared.job(), *prepared.plan, pool, bringup.replicas(), bringup.world(), folder, prepared.model_json,
-                rates.flops_per_s, &listener,
-                [&](std::string_view phase) { bringup.flight().set_phase(step, phase); }, step});
-  const RunEnd end = run.run();
-  if (leader) write_status(folder, {end == RunEnd::done ? "done" : "stopped", run.step(), {}, {}, -1});
-  return end;
+                rates.flops_per_s, liveness});
+  try {
+    const RunEnd end = run.run();
+    if (leader) write_status(folder, {end == RunEnd::done ? "done" : "stopped", run.step(), {}, {}, -1});
+    return end;
+  } catch (...) {
+    step = run.step();
+    throw;
+  }
 }
 
 // An error on one rank ends the job: its peers would wait for it for ever. An error that all ranks share is told by rank 0:

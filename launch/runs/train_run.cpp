@@ -61,8 +61,8 @@ TrainRun::TrainRun(Setup setup)
       data_(job_.data, setup_.plan.spec().config.vocab_size, static_cast<std::uint64_t>(job_.seed)),
       engine_(setup_.plan, setup_.pool, setup_.replicas, setup_.world,
               {[this](int micro_batch, const TokenBuffers& buffers) {
-                 if (validation_end_ > 0) {
-                   data_.fill_validation(validation_first_, setup_.plan.spec().samples_per_call, validation_end_, buffers);
+                 if (validating_) {
+                   data_.fill_validation(*validating_, setup_.plan.spec().samples_per_call, buffers);
                  } else {
                    data_.fill_training(positions(micro_batch), buffers);
                  }
@@ -74,7 +74,8 @@ TrainRun::TrainRun(Setup setup)
       schedule_(schedule_of(job_)),
       trace_(setup_.plan.train().layout.unit_names(), setup_.plan.train().layout.bucket_names()) {
   engine_.train_driver().listen(trace_);
-  if (setup_.listener != nullptr) engine_.train_driver().listen(*setup_.listener);
+  engine_.train_driver().listen(setup_.liveness);
+  engine_.on_progress([this] { setup_.liveness.beat(); });
 }
 
 RunEnd TrainRun::run() {
@@ -92,7 +93,7 @@ RunEnd TrainRun::run() {
 }
 
 void TrainRun::start() {
-  setup_.phase("loading weights");
+  setup_.liveness.begin_phase("loading weights");
   resume_or_initialise();
   if (leader()) {
     metrics_.emplace(setup_.output_dir / "metrics.jsonl", position_.step);
@@ -125,7 +126,7 @@ void TrainRun::resume_or_initialise() {
 
 void TrainRun::one_step() {
   nonfinite_ = false;
-  setup_.step = position_.step + 1;
+  setup_.liveness.begin_step(position_.step + 1);
   if (stop_signal_received()) engine_.agreement().request_stop();
   trace_step(true);
   engine_.train_step(loss_scale());
@@ -179,7 +180,7 @@ void TrainRun::after_step(double seconds) {
 }
 
 void TrainRun::report_nonfinite() {
-  setup_.phase("looking for the value that is not finite");
+  setup_.liveness.begin_phase("looking for the value that is not finite");
   const auto sample_of = [this](int micro_batch, std::int64_t slot) {
     return data_.training_sample(positions(micro_batch).begin + slot);
   };
@@ -200,29 +201,28 @@ void TrainRun::report_nonfinite() {
 }
 
 double TrainRun::validate() {
-  setup_.phase("validation");
+  setup_.liveness.begin_phase("validation");
   const auto& spec = setup_.plan.spec();
   const auto& replication = setup_.plan.replication();
   const std::int64_t available = data_.splits().validation.count();
   const std::int64_t wanted = job_.train.eval_batches * global_batch();
-  validation_end_ = wanted > 0 ? std::min(available, wanted) : available;
+  const std::int64_t end = wanted > 0 ? std::min(available, wanted) : available;
   validation_.clear();
   const std::int64_t stride = spec.samples_per_call * replication.count;
-  for (std::int64_t first = 0; first < validation_end_; first += stride) {
-    validation_first_ = first + spec.samples_per_call * replication.index;
-    if (validation_first_ < validation_end_) engine_.validate_micro_batch();
+  for (std::int64_t first = spec.samples_per_call * replication.index; first < end; first += stride) {
+    validating_ = PositionRange{first, std::min(first + spec.samples_per_call, end)};
+    engine_.validate_micro_batch();
   }
-  const auto samples = static_cast<double>(validation_end_);
-  validation_end_ = 0;
+  validating_.reset();
   AgreeHandler agree(validation_, setup_.world);
   auto request = agree.issue({}, 0);
   request.wait_host(std::chrono::seconds(static_cast<std::int64_t>(job_.parallel.init_deadline_s)));
   agree.take_result();
-  return validation_.loss_sum() / (samples * static_cast<double>(data_.seq_len()));
+  return validation_.loss_sum() / static_cast<double>(end * data_.seq_len());
 }
 
 void TrainRun::save() {
-  setup_.phase("saving a checkpoint");
+  setup_.liveness.begin_phase("saving a checkpoint");
   engine_.settle();
   const auto path = checkpoints_.save(position_);
   last_saved_ = position_.step;
@@ -244,7 +244,7 @@ void TrainRun::trace_step(bool begin) {
 
 void TrainRun::write_text() {
   if (setup_.plan.generate() == nullptr) return;
-  setup_.phase("writing text");
+  setup_.liveness.begin_phase("writing text");
   const std::string text = edgetrain::write_text(job_, engine_);
   say("the model writes:\n" + text);
 }

@@ -11,6 +11,7 @@
 
 #include "core/trace/trace.h"
 #include "launch/job/job.h"
+#include "launch/runs/liveness.h"
 #include "launch/runs/rank_engine.h"
 #include "launch/runs/rank_plan.h"
 #include "launch/runs/run_checkpoints.h"
@@ -34,10 +35,8 @@ class TrainRun {
     Communicator& world;
     std::filesystem::path output_dir;
     std::string model_json;
-    double gemm_flops_per_s = 0.0;
-    DriverListener* listener = nullptr;  // the flight record
-    std::function<void(std::string_view phase)> phase;  // what this rank does between steps
-    std::int64_t& step;                                 // kept at the number of the step that is under way
+    double gemm_flops_per_s;
+    Liveness& liveness;
   };
   explicit TrainRun(Setup setup);
   TrainRun(const TrainRun&) = delete;
@@ -79,7 +78,7 @@ class TrainRun {
   bool nonfinite_ = false;
   bool stop_agreed_ = false;
   std::int64_t last_saved_ = -1;
-  std::int64_t validation_first_ = 0, validation_end_ = 0;  // samples of the micro-batch being validated
+  std::optional<PositionRange> validating_;  // samples of the micro-batch that is being validated
   Agreement validation_;
   double seconds_per_step_ = 0.0;
 };

@@ -1,14 +1,11 @@
-// The corpus of a job as micro-batches: which samples a rank takes at which step, and their tokens.
+// The data set of a job as micro-batches of its training and validation parts.
 #pragma once
 
 #include <cstdint>
-#include <span>
-#include <string>
 
 #include "core/data/config.h"
-#include "core/data/corpus.h"
-#include "core/data/order.h"
-#include "core/data/samples.h"
+#include "core/data/data_set.h"
+#include "core/data/loader.h"
 #include "core/program/model_layout.h"
 
 namespace edgetrain {
@@ -17,27 +14,22 @@ class TrainingData {
  public:
   /// vocab: of the model; decides whether there is an end-of-document id. Errors: JobError, see core/data.
   TrainingData(const DataConfig& config, std::int64_t vocab, std::uint64_t seed);
+  TrainingData(const TrainingData&) = delete;
+  TrainingData& operator=(const TrainingData&) = delete;
 
-  /// Samples at `positions` of the training order, into buffers of positions.size() * seq_len rows.
-  void fill_training(PositionRange positions, const TokenBuffers& buffers) const;
-  /// Validation samples [first, first + count), `count` the capacity of the buffers; what lies past `end` is padding that counts for
-  /// nothing.
-  void fill_validation(std::int64_t first, std::int64_t count, std::int64_t end, const TokenBuffers& buffers) const;
+  /// Samples at `positions` of the training order, into buffers of as many samples.
+  void fill_training(const PositionRange& positions, const TokenBuffers& buffers) const;
+  /// Validation samples `wanted`, into buffers that hold `capacity` samples; the rest is padding that counts for nothing.
+  void fill_validation(const PositionRange& wanted, std::int64_t capacity, const TokenBuffers& buffers) const;
 
+  [[nodiscard]] const Splits& splits() const { return data_.splits; }
+  [[nodiscard]] std::int64_t seq_len() const { return data_.splits.train.seq_len; }
   /// Index in the training set of the sample at a position of the order.
-  [[nodiscard]] std::int64_t training_sample(std::int64_t position) const { return order_.sample_at(position); }
-  [[nodiscard]] const Splits& splits() const { return splits_; }
-  [[nodiscard]] const Corpus& corpus() const { return corpus_; }
-  [[nodiscard]] std::int64_t seq_len() const { return seq_len_; }
-  /// Part of an epoch that `positions` samples are.
-  [[nodiscard]] double epochs(std::int64_t positions) const;
+  [[nodiscard]] std::int64_t training_sample(std::int64_t position) const { return train_.order().sample_at(position); }
 
  private:
-  void fill_sample(const Samples& part, std::int64_t sample, std::int64_t slot, const TokenBuffers& buffers) const;
-  std::int64_t seq_len_;
-  Corpus corpus_;
-  Splits splits_;
-  SampleOrder order_;
+  DataSet data_;
+  Loader train_, validation_;
 };
 
 }  // namespace edgetrain

@@ -4,21 +4,21 @@
 
 namespace edgetrain {
 
-CheckedOperation::CheckedOperation(const MpiComm& comm, std::string_view group, const CallSignature& own,
-                                   std::unique_ptr<Operation> inner)
-    : comm_(comm),
+CheckedOperation::CheckedOperation(const NetworkContext& context, std::string_view group,
+                                   const CallSignature& own, std::unique_ptr<Operation> inner)
+    : comm_(context.comm),
       group_(group),
       own_(own),
-      theirs_(static_cast<std::size_t>(comm.size())),
-      messages_(comm.handle(), nullptr),
+      theirs_(static_cast<std::size_t>(context.comm.size())),
+      messages_(context.comm.handle(), nullptr, context.moves),
       inner_(std::move(inner)) {}
 
 void CheckedOperation::exchange() {
   const std::span<CallSignature> theirs(theirs_);
   for (int peer = 0; peer < comm_.size(); ++peer) {
     if (peer == comm_.rank()) continue;
-    messages_.receive(std::as_writable_bytes(theirs.subspan(static_cast<std::size_t>(peer), 1)), peer, kSignatureTag,
-                      peer);
+    messages_.receive(std::as_writable_bytes(theirs.subspan(static_cast<std::size_t>(peer), 1)), peer,
+                      kSignatureTag, peer);
     messages_.send(std::as_bytes(std::span(&own_, 1)), peer, kSignatureTag, -1);
   }
   stage_ = Stage::exchanging;

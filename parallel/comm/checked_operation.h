@@ -1,14 +1,15 @@
-// An operation over messages that first makes sure that all members mean the same call (HostCommOptions::check_calls).
+// An operation over messages that first makes sure that all members mean the same call
+// (HostCommOptions::check_calls).
 //
-// Why an option: it costs a message to every member. Inside a node the same check is free and always on. Its messages
-// are not counted as sent.
+// Why an option: it costs a message to every member. Inside a node the same check is free and always on. Its
+// messages are not counted as sent.
 #pragma once
 
 #include <memory>
 #include <string_view>
 #include <vector>
 
-#include "parallel/comm/messages.h"
+#include "parallel/comm/network_context.h"
 #include "parallel/comm/operation.h"
 #include "parallel/comm/signature.h"
 
@@ -16,8 +17,8 @@ namespace edgetrain {
 
 class CheckedOperation final : public Operation {
  public:
-  /// Borrows `comm` and `group`.
-  CheckedOperation(const MpiComm& comm, std::string_view group, const CallSignature& own,
+  /// Borrows what `context` borrows, and `group`.
+  CheckedOperation(const NetworkContext& context, std::string_view group, const CallSignature& own,
                    std::unique_ptr<Operation> inner);
   bool advance() override;
 

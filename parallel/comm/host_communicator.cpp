@@ -10,6 +10,7 @@
 #include "parallel/comm/messages.h"
 #include "parallel/comm/network_move.h"
 #include "parallel/comm/network_reduce.h"
+#include "parallel/comm/shared_fetch.h"
 #include "parallel/comm/shared_publish.h"
 #include "parallel/comm/shared_reduce.h"
 #include "parallel/watchdog/flight_record.h"
@@ -23,11 +24,32 @@ bool takes_shared_path(const MpiComm& comm, const std::string& name, const HostC
   if (comm.size() == 1 || options.path == CommPath::network) return false;
   const bool one_node = comm.on_this_node().size() == comm.size();
   if (!one_node && options.path == CommPath::shared) {
-    throw Error(ErrorClass::resource, fmt::format("'{}' is asked to use shared memory, but its {} members are on "
-                                                  "several nodes (this one is on {})",
-                                                  name, comm.size(), host_name()));
+    throw Error(ErrorClass::resource,
+                fmt::format("'{}' is asked to use shared memory, but its {} members are on "
+                            "several nodes (this one is on {})",
+                            name, comm.size(), host_name()));
   }
   return one_node;  // the same answer on every member: a node holds all of them or fewer
+}
+
+std::unique_ptr<Operation> network_operation(const CommCall& call, Algorithm algorithm,
+                                             const NetworkContext& context, std::span<std::byte> scratch) {
+  switch (algorithm) {
+    case Algorithm::network_direct:
+      return network_direct_reduce(call, context, scratch);
+    case Algorithm::network_doubling:
+      return network_doubling_reduce(call, context, scratch);
+    case Algorithm::network_parts:
+      return network_parts_reduce(call, context, scratch);
+    case Algorithm::network_gather:
+      return network_all_gather(call, context);
+    case Algorithm::network_broadcast:
+      return network_broadcast(call, context);
+    case Algorithm::network_exchange:
+      return network_all_to_all(call, context);
+    default:
+      return network_message(call, context);
+  }
 }
 
 }  // namespace
@@ -48,7 +70,8 @@ HostCommunicator::HostCommunicator(MpiComm comm, std::string name, const HostCom
 HostCommunicator::~HostCommunicator() {
   progress_list_.remove(*this);
   if (under_way_ == 0) return;
-  std::fprintf(stderr, "edgetrain: group '%s' is closed with %zu calls under way\n", name_.c_str(), under_way_);
+  std::fprintf(stderr, "edgetrain: group '%s' is closed with %zu calls under way\n", name_.c_str(),
+               under_way_);
   fail_all(std::make_exception_ptr(Error(ErrorClass::internal, fmt::format("group '{}' was closed", name_))));
 }
 
@@ -73,27 +96,24 @@ std::uint64_t HostCommunicator::stamp(const CommCall& call, std::uint64_t sequen
 
 std::unique_ptr<Operation> HostCommunicator::shared_operation(const CommCall& call, Algorithm algorithm,
                                                               std::uint64_t sequence) {
-  const SharedContext context{*window_, name_, comm_.world_ranks(), &sent_.by_op[static_cast<std::size_t>(call.op)]};
+  const SharedContext context{*window_,
+                              name_,
+                              comm_.world_ranks(),
+                              &sent_.by_op[static_cast<std::size_t>(call.op)],
+                              &moves_,
+                              options_.stream_bytes};
   const CallSignature signature = signature_of(call, sequence);
   if (algorithm == Algorithm::shared_direct) return shared_direct_reduce(call, context, signature);
   if (algorithm == Algorithm::shared_parts) return shared_reduce(call, context, signature);
+  const bool fetches = window_->reads_peers() && call.in.bytes() >= options_.fetch_bytes;
+  if (fetches) return shared_fetch(call, context, signature);
   return call.op == Collective::broadcast ? shared_broadcast(call, context, signature)
                                           : shared_all_gather(call, context, signature);
 }
 
-std::unique_ptr<Operation> HostCommunicator::network_operation(const CommCall& call, Algorithm algorithm,
-                                                               std::uint64_t sequence, std::span<std::byte> scratch) {
+NetworkContext HostCommunicator::network_context(const CommCall& call, std::uint64_t sequence) {
   const int tag = is_message(call.op) ? kMessageTag : collective_tag(sequence);
-  const NetworkContext context{comm_, options_, &sent_.by_op[static_cast<std::size_t>(call.op)], tag};
-  switch (algorithm) {
-    case Algorithm::network_direct: return network_direct_reduce(call, context, scratch);
-    case Algorithm::network_doubling: return network_doubling_reduce(call, context, scratch);
-    case Algorithm::network_parts: return network_parts_reduce(call, context, scratch);
-    case Algorithm::network_gather: return network_all_gather(call, context);
-    case Algorithm::network_broadcast: return network_broadcast(call, context);
-    case Algorithm::network_exchange: return network_all_to_all(call, context);
-    default: return network_message(call, context);
-  }
+  return {comm_, options_, &sent_.by_op[static_cast<std::size_t>(call.op)], &moves_, tag};
 }
 
 std::unique_ptr<Operation> HostCommunicator::operation_for(const CommCall& call, std::uint64_t sequence,
@@ -101,9 +121,11 @@ std::unique_ptr<Operation> HostCommunicator::operation_for(const CommCall& call,
   const Algorithm algorithm = algorithm_for(call, group_, options_);
   if (algorithm == Algorithm::nothing) return nullptr;
   if (is_shared(algorithm)) return shared_operation(call, algorithm, sequence);
-  auto operation = network_operation(call, algorithm, sequence, scratch);
+  const NetworkContext context = network_context(call, sequence);
+  auto operation = network_operation(call, algorithm, context, scratch);
   if (!options_.check_calls || is_message(call.op)) return operation;
-  return std::make_unique<CheckedOperation>(comm_, name_, signature_of(call, sequence), std::move(operation));
+  return std::make_unique<CheckedOperation>(context, name_, signature_of(call, sequence),
+                                            std::move(operation));
 }
 
 Request HostCommunicator::start(const CommCall& call, const Stream&, std::span<std::byte> scratch) {
@@ -114,13 +136,15 @@ Request HostCommunicator::start(const CommCall& call, const Stream&, std::span<s
     return {};
   }
   const std::int64_t needed = scratch_bytes(call);
-  ET_CHECK(static_cast<std::int64_t>(scratch.size()) >= needed, "{} at '{}': {} bytes of scratch, {} are needed",
-           name_of(call.op), call.site, scratch.size(), needed);
+  ET_CHECK(static_cast<std::int64_t>(scratch.size()) >= needed,
+           "{} at '{}': {} bytes of scratch, {} are needed", name_of(call.op), call.site, scratch.size(),
+           needed);
   LaneState& lane = lane_of(call);
   const std::uint64_t sequence = lane.started++;
   const std::uint64_t token = stamp(call, sequence);
   auto request = std::make_shared<HostRequest>(
-      *this, call, sequence, operation_for(call, sequence, scratch.first(static_cast<std::size_t>(needed))), token);
+      *this, call, sequence, operation_for(call, sequence, scratch.first(static_cast<std::size_t>(needed))),
+      token);
   lane.queue.push_back(request);
   ++under_way_;
   progress();

@@ -1,8 +1,10 @@
-// The host backend of Communicator: own collectives over shared memory inside a node and MPI messages across nodes.
+// The host backend of Communicator: own collectives over shared memory inside a node and MPI messages across
+// nodes.
 //
-// Why own algorithms: MPI's collectives allocate up to twice the message outside every pool, promise no order of
-// summation, and leave most of the memory bandwidth unused. Here scratch, bytes and order are known before the run
-// (host_cost.h), and everything is a state machine that the driver polls; there are no helper threads.
+// Why own algorithms: MPI's collectives allocate up to twice the message outside every pool, promise no order
+// of summation, and leave most of the memory bandwidth unused. Here scratch, bytes and order are known before
+// the run (host_cost.h), and everything is a state machine that the driver polls; there are no helper
+// threads.
 #pragma once
 
 #include <deque>
@@ -24,17 +26,18 @@ namespace edgetrain {
 class FlightRecord;
 class HostRequest;
 class Operation;
+struct NetworkContext;
 
-/// Collectives of one communicator run one after the other, in start order; each is started as soon as the one before
-/// is complete on this rank. send and recv run beside them, in order per peer and direction.
+/// Collectives of one communicator run one after the other, in start order; each is started as soon as the
+/// one before is complete on this rank. send and recv run beside them, in order per peer and direction.
 /// Progress is made in start() and in test() of any request of this communicator or of its ProgressList.
 /// Scratch is needed on the network path only (see host_cost); start() allocates nothing else over 64 KiB.
 /// Errors: Error(peer) from the test() of the request that failed and of all later ones of this communicator.
 class HostCommunicator final : public Communicator, private Progressable {
  public:
   /// Collective over `comm`, blocking: finds out whether the members share a node and maps the window if so.
-  /// `progress` and `flight` (may be null) outlive the communicator. Errors: Error(resource) on every member when
-  /// `options.path` is shared and they do not share a node, or there is no memory for the window.
+  /// `progress` and `flight` (may be null) outlive the communicator. Errors: Error(resource) on every member
+  /// when `options.path` is shared and they do not share a node, or there is no memory for the window.
   HostCommunicator(MpiComm comm, std::string name, const HostCommOptions& options, ProgressList& progress,
                    FlightRecord* flight);
   HostCommunicator(const HostCommunicator&) = delete;
@@ -47,7 +50,8 @@ class HostCommunicator final : public Communicator, private Progressable {
   [[nodiscard]] std::string_view name() const override { return name_; }
   [[nodiscard]] std::int64_t scratch_bytes(const CommCall& call) const override;
   [[nodiscard]] std::int64_t sent_bytes(const CommCall& call) const override;
-  [[nodiscard]] Request start(const CommCall& call, const Stream& producer, std::span<std::byte> scratch) override;
+  [[nodiscard]] Request start(const CommCall& call, const Stream& producer,
+                              std::span<std::byte> scratch) override;
   [[nodiscard]] const CommBytes& sent() const override { return sent_; }
 
   /// Bytes of the shared window, all of which this process touches (RssShmem); 0 on the network path.
@@ -72,11 +76,11 @@ class HostCommunicator final : public Communicator, private Progressable {
                                                          std::span<std::byte> scratch);
   [[nodiscard]] std::unique_ptr<Operation> shared_operation(const CommCall& call, Algorithm algorithm,
                                                             std::uint64_t sequence);
-  [[nodiscard]] std::unique_ptr<Operation> network_operation(const CommCall& call, Algorithm algorithm,
-                                                             std::uint64_t sequence, std::span<std::byte> scratch);
+  [[nodiscard]] NetworkContext network_context(const CommCall& call, std::uint64_t sequence);
   void progress() noexcept override;
   void progress(Queue& queue) noexcept;
   void progress_for(const HostRequest& request) noexcept;
+  [[nodiscard]] std::uint64_t moves() const { return moves_; }
   void fail_all(const std::exception_ptr& failure) noexcept;
 
   MpiComm comm_;
@@ -91,6 +95,7 @@ class HostCommunicator final : public Communicator, private Progressable {
   LaneState collectives_;
   std::map<Lane, LaneState> messages_;
   std::size_t under_way_ = 0;
+  std::uint64_t moves_ = 0;  // of all calls: waiting for a later one is not idle while an earlier one moves
   std::exception_ptr failure_;  // the first; nothing can be trusted after it
 };
 

@@ -34,7 +34,8 @@ std::int64_t doubling_vector_bytes(const CommCall& call) {
 }
 
 // For each segment of the own part that is in flight, one segment per peer.
-std::int64_t parts_scratch_bytes(const CommCall& call, const HostGroup& group, const HostCommOptions& options) {
+std::int64_t parts_scratch_bytes(const CommCall& call, const HostGroup& group,
+                                 const HostCommOptions& options) {
   const std::int64_t width = size_of(call.in.dtype);
   const std::int64_t own = part_of(call.in.numel(), group.size, group.rank).count();
   const std::int64_t segment = options.segment_bytes / width;
@@ -61,16 +62,22 @@ std::int64_t exchange_sent_bytes(const CommCall& call, const HostGroup& group) {
 
 Algorithm algorithm_for(const CommCall& call, const HostGroup& group, const HostCommOptions& options) {
   if (group.size == 1) return Algorithm::nothing;
-  if (call.op == Collective::all_to_all) return Algorithm::network_exchange;  // own row and column may be empty alone
+  if (call.op == Collective::all_to_all)
+    return Algorithm::network_exchange;  // own row and column may be empty alone
   if (payload_of(call).numel() == 0) return Algorithm::nothing;
   switch (call.op) {
-    case Collective::all_reduce: return all_reduce_algorithm(call, group, options);
-    case Collective::reduce_scatter: return group.shared ? Algorithm::shared_parts : Algorithm::network_parts;
-    case Collective::all_gather: return group.shared ? Algorithm::shared_publish : Algorithm::network_gather;
-    case Collective::broadcast: return group.shared ? Algorithm::shared_publish : Algorithm::network_broadcast;
+    case Collective::all_reduce:
+      return all_reduce_algorithm(call, group, options);
+    case Collective::reduce_scatter:
+      return group.shared ? Algorithm::shared_parts : Algorithm::network_parts;
+    case Collective::all_gather:
+      return group.shared ? Algorithm::shared_publish : Algorithm::network_gather;
+    case Collective::broadcast:
+      return group.shared ? Algorithm::shared_publish : Algorithm::network_broadcast;
     case Collective::all_to_all:
     case Collective::send:
-    case Collective::recv: break;
+    case Collective::recv:
+      break;
   }
   return Algorithm::message;
 }
@@ -78,20 +85,30 @@ Algorithm algorithm_for(const CommCall& call, const HostGroup& group, const Host
 CommCost host_cost(const CommCall& call, const HostGroup& group, const HostCommOptions& options) {
   const std::int64_t bytes = call.in.bytes();
   switch (algorithm_for(call, group, options)) {
-    case Algorithm::nothing: return {};
-    case Algorithm::shared_direct: return {0, (group.size - 1) * bytes};
-    case Algorithm::shared_parts: return {0, parts_sent_bytes(call, group)};
-    case Algorithm::shared_publish: return {0, publish_sent_bytes(call, group)};
-    case Algorithm::network_direct: return {(group.size - 1) * bytes, (group.size - 1) * bytes};
+    case Algorithm::nothing:
+      return {};
+    case Algorithm::shared_direct:
+      return {0, (group.size - 1) * bytes};
+    case Algorithm::shared_parts:
+      return {0, parts_sent_bytes(call, group)};
+    case Algorithm::shared_publish:
+      return {0, publish_sent_bytes(call, group)};
+    case Algorithm::network_direct:
+      return {(group.size - 1) * bytes, (group.size - 1) * bytes};
     case Algorithm::network_doubling: {
       const std::int64_t vector = doubling_vector_bytes(call);
       return {2 * vector, std::countr_zero(static_cast<unsigned>(group.size)) * vector};
     }
-    case Algorithm::network_parts: return {parts_scratch_bytes(call, group, options), parts_sent_bytes(call, group)};
-    case Algorithm::network_gather: return {0, (group.size - 1) * bytes};
-    case Algorithm::network_broadcast: return {0, broadcast_children(group.size, group.rank, call.peer) * bytes};
-    case Algorithm::network_exchange: return {0, exchange_sent_bytes(call, group)};
-    case Algorithm::message: return {0, call.op == Collective::send ? bytes : 0};
+    case Algorithm::network_parts:
+      return {parts_scratch_bytes(call, group, options), parts_sent_bytes(call, group)};
+    case Algorithm::network_gather:
+      return {0, (group.size - 1) * bytes};
+    case Algorithm::network_broadcast:
+      return {0, broadcast_children(group.size, group.rank, call.peer) * bytes};
+    case Algorithm::network_exchange:
+      return {0, exchange_sent_bytes(call, group)};
+    case Algorithm::message:
+      return {0, call.op == Collective::send ? bytes : 0};
   }
   return {};
 }
@@ -101,7 +118,7 @@ std::int64_t slot_data_bytes(int size, const HostCommOptions& options) {
   constexpr std::int64_t kSmallest = 64 << 10;
   const std::int64_t fair = std::max(kSmallest, kWindowBytes / size / options.slots);
   const std::int64_t grain = std::int64_t{64} * size;
-  return std::max(grain, std::min(options.slot_bytes, fair) / grain * grain);
+  return std::max(grain, std::min(options.section_bytes * size, fair) / grain * grain);
 }
 
 std::int64_t shared_window_bytes(int size, const HostCommOptions& options) {

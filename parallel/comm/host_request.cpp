@@ -12,6 +12,8 @@ bool HostRequest::test() {
   return done_;
 }
 
+std::uint64_t HostRequest::moves() const { return over() ? 0 : owner_->moves(); }
+
 bool HostRequest::advance() noexcept {
   try {
     if (operation_ && !operation_->advance()) return false;

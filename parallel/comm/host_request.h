@@ -1,4 +1,5 @@
-// A call that was started on a HostCommunicator: what it is, the operation that carries it out, and how it ended.
+// A call that was started on a HostCommunicator: what it is, the operation that carries it out, and how it
+// ended.
 #pragma once
 
 #include <exception>
@@ -24,6 +25,7 @@ class HostRequest final : public RequestState {
         flight_token_(flight_token) {}
 
   bool test() override;
+  [[nodiscard]] std::uint64_t moves() const override;
   [[nodiscard]] std::string describe() const override;
 
   /// For the owner: one step; true once the operation is over, well or not.

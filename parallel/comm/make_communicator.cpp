@@ -8,7 +8,8 @@
 namespace edgetrain {
 namespace {
 
-// Groups that are made at the same time and share two ranks differ in their members, so in their tag, but for chance.
+// Groups that are made at the same time and share two ranks differ in their members, so in their tag, but for
+// chance.
 int creation_tag(std::span<const int> ranks) {
   std::uint32_t hash = 2166136261U;
   for (const int rank : ranks) hash = (hash ^ static_cast<std::uint32_t>(rank)) * 16777619U;
@@ -23,7 +24,8 @@ std::unique_ptr<Communicator> make_communicator(const MpiComm& world, std::span<
   ET_CHECK(std::find(ranks.begin(), ranks.end(), world.rank()) != ranks.end(), "rank {} is not in group '{}'",
            world.rank(), name);
   if (ranks.size() == 1) return std::make_unique<SelfCommunicator>(name);
-  return std::make_unique<HostCommunicator>(world.group(ranks, creation_tag(ranks)), name, options, progress, flight);
+  return std::make_unique<HostCommunicator>(world.group(ranks, creation_tag(ranks)), name, options, progress,
+                                            flight);
 }
 
 }  // namespace edgetrain

@@ -9,10 +9,13 @@
 
 namespace edgetrain {
 
-/// Collective over `ranks` (ranks of `world` in group order; the caller is one of them), blocking. Every rank makes
-/// its groups in one agreed order, or creation hangs. `progress` and `flight` (may be null) outlive the result.
-[[nodiscard]] std::unique_ptr<Communicator> make_communicator(const MpiComm& world, std::span<const int> ranks,
-                                                              const std::string& name, const HostCommOptions& options,
+/// Collective over `ranks` (ranks of `world` in group order; the caller is one of them), blocking. Every rank
+/// makes its groups in one agreed order, or creation hangs. `progress` and `flight` (may be null) outlive the
+/// result.
+[[nodiscard]] std::unique_ptr<Communicator> make_communicator(const MpiComm& world,
+                                                              std::span<const int> ranks,
+                                                              const std::string& name,
+                                                              const HostCommOptions& options,
                                                               ProgressList& progress, FlightRecord* flight);
 
 }  // namespace edgetrain

@@ -20,7 +20,8 @@ Messages::~Messages() {
 
 void Messages::send(std::span<const std::byte> data, int peer, int tag, std::int64_t id) {
   MPI_Request request = MPI_REQUEST_NULL;
-  check_mpi(MPI_Isend(data.data(), static_cast<int>(data.size()), MPI_BYTE, peer, tag, comm_, &request), "MPI_Isend");
+  check_mpi(MPI_Isend(data.data(), static_cast<int>(data.size()), MPI_BYTE, peer, tag, comm_, &request),
+            "MPI_Isend");
   requests_.push_back(request);
   pending_.push_back({id, data.size(), peer, false});
   if (sent_ != nullptr) *sent_ += static_cast<std::int64_t>(data.size());
@@ -28,7 +29,8 @@ void Messages::send(std::span<const std::byte> data, int peer, int tag, std::int
 
 void Messages::receive(std::span<std::byte> data, int peer, int tag, std::int64_t id) {
   MPI_Request request = MPI_REQUEST_NULL;
-  check_mpi(MPI_Irecv(data.data(), static_cast<int>(data.size()), MPI_BYTE, peer, tag, comm_, &request), "MPI_Irecv");
+  check_mpi(MPI_Irecv(data.data(), static_cast<int>(data.size()), MPI_BYTE, peer, tag, comm_, &request),
+            "MPI_Irecv");
   requests_.push_back(request);
   pending_.push_back({id, data.size(), peer, true});
 }
@@ -36,10 +38,12 @@ void Messages::receive(std::span<std::byte> data, int peer, int tag, std::int64_
 void Messages::check_length(const Pending& message, const MPI_Status& status) const {
   int bytes = 0;
   check_mpi(MPI_Get_count(&status, MPI_BYTE, &bytes), "MPI_Get_count");
-  if (static_cast<std::size_t>(bytes) == message.expected_bytes) [[likely]] return;
-  throw Error(ErrorClass::peer, fmt::format("a message of {} bytes came from group member {}, where {} were expected: "
-                                            "the two ranks disagree about this call",
-                                            bytes, message.peer, message.expected_bytes));
+  if (static_cast<std::size_t>(bytes) == message.expected_bytes) [[likely]]
+    return;
+  throw Error(ErrorClass::peer,
+              fmt::format("a message of {} bytes came from group member {}, where {} were expected: "
+                          "the two ranks disagree about this call",
+                          bytes, message.peer, message.expected_bytes));
 }
 
 void Messages::forget(std::size_t index) {
@@ -55,19 +59,22 @@ std::span<const std::int64_t> Messages::poll() {
   completed_.resize(requests_.size());
   statuses_.resize(requests_.size());
   int count = 0;
-  const int code = MPI_Testsome(static_cast<int>(requests_.size()), requests_.data(), &count, completed_.data(),
-                                statuses_.data());
+  const int code = MPI_Testsome(static_cast<int>(requests_.size()), requests_.data(), &count,
+                                completed_.data(), statuses_.data());
   if (code == MPI_ERR_IN_STATUS) {
-    for (int i = 0; i < count; ++i) check_mpi(statuses_[static_cast<std::size_t>(i)].MPI_ERROR, "MPI_Testsome");
+    for (int i = 0; i < count; ++i)
+      check_mpi(statuses_[static_cast<std::size_t>(i)].MPI_ERROR, "MPI_Testsome");
   }
   check_mpi(code, "MPI_Testsome");
   if (count <= 0) return ids_;
+  *moves_ += static_cast<std::uint64_t>(count);
   for (int i = 0; i < count; ++i) {
     const Pending& message = pending_[static_cast<std::size_t>(completed_[static_cast<std::size_t>(i)])];
     if (message.receives) check_length(message, statuses_[static_cast<std::size_t>(i)]);
     ids_.push_back(message.id);
   }
-  // From the last index down, so that the swap in forget() never moves a message that is still to be forgotten.
+  // From the last index down, so that the swap in forget() never moves a message that is still to be
+  // forgotten.
   std::sort(completed_.begin(), completed_.begin() + count, std::greater<>());
   for (int i = 0; i < count; ++i) forget(static_cast<std::size_t>(completed_[static_cast<std::size_t>(i)]));
   return ids_;

@@ -1,7 +1,7 @@
 // A set of MPI messages under way, completed in any order.
 //
-// Why one set and MPI_Testsome: every MPI_Test runs MPI's whole progress engine; asking once for all messages of an
-// operation is what keeps a poll cheap.
+// Why one set and MPI_Testsome: every MPI_Test runs MPI's whole progress engine; asking once for all messages
+// of an operation is what keeps a poll cheap.
 #pragma once
 
 #include <cstddef>
@@ -16,12 +16,16 @@ namespace edgetrain {
 /// Tags of one communicator: collectives take two each, in turn; MPI keeps the order of equal ones.
 inline constexpr int kMessageTag = 1;    // send, recv
 inline constexpr int kSignatureTag = 2;  // exchange of call signatures
-[[nodiscard]] constexpr int collective_tag(std::uint64_t sequence) { return 16 + static_cast<int>(sequence % 8192) * 2; }
+[[nodiscard]] constexpr int collective_tag(std::uint64_t sequence) {
+  return 16 + static_cast<int>(sequence % 8192) * 2;
+}
 
 class Messages {
  public:
-  /// `comm` and `sent` (a counter of payload bytes, may be null) outlive the set.
-  Messages(MPI_Comm comm, std::int64_t* sent) : comm_(comm), sent_(sent) {}
+  /// Outlive the set: `comm`, `sent` (a counter of payload bytes, may be null), `moves` (of completed
+  /// messages).
+  Messages(MPI_Comm comm, std::int64_t* sent, std::uint64_t* moves)
+      : comm_(comm), sent_(sent), moves_(moves) {}
   Messages(const Messages&) = delete;
   Messages& operator=(const Messages&) = delete;
   /// Cancels what is still under way: only an operation that failed leaves anything.
@@ -48,6 +52,7 @@ class Messages {
 
   MPI_Comm comm_;
   std::int64_t* sent_;
+  std::uint64_t* moves_;
   std::vector<MPI_Request> requests_;
   std::vector<Pending> pending_;  // same order
   std::vector<int> completed_;    // indexes, as MPI reports them

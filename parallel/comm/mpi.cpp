@@ -68,8 +68,10 @@ std::string mpi_library_version() {
 }
 
 void check_mpi(int code, std::string_view call, std::source_location where) {
-  if (code == MPI_SUCCESS) [[likely]] return;
-  throw Error(ErrorClass::peer, fmt::format("{} failed on rank {} ({}): {}", call, world_rank(), host_name(), text_of(code)),
+  if (code == MPI_SUCCESS) [[likely]]
+    return;
+  throw Error(ErrorClass::peer,
+              fmt::format("{} failed on rank {} ({}): {}", call, world_rank(), host_name(), text_of(code)),
               where);
 }
 
@@ -80,7 +82,8 @@ MpiSession::MpiSession(int& argc, char**& argv) {
   open_ = true;
   check_mpi(MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN), "MPI_Comm_set_errhandler");
   if (provided < MPI_THREAD_FUNNELED) {
-    throw Error(ErrorClass::resource, "this MPI does not allow threads beside its caller (MPI_THREAD_FUNNELED)");
+    throw Error(ErrorClass::resource,
+                "this MPI does not allow threads beside its caller (MPI_THREAD_FUNNELED)");
   }
 }
 
@@ -129,7 +132,8 @@ void MpiComm::release() noexcept {
   if (handle_ == MPI_COMM_NULL) return;
   int finalized = 0;
   if (MPI_Finalized(&finalized) != MPI_SUCCESS || finalized != 0) return;
-  if (MPI_Comm_free(&handle_) != MPI_SUCCESS) std::fprintf(stderr, "MPI_Comm_free failed on rank %d\n", rank_);
+  if (MPI_Comm_free(&handle_) != MPI_SUCCESS)
+    std::fprintf(stderr, "MPI_Comm_free failed on rank %d\n", rank_);
   handle_ = MPI_COMM_NULL;
 }
 
@@ -148,7 +152,8 @@ MpiComm MpiComm::duplicate() const {
 MpiComm MpiComm::group(std::span<const int> ranks, int tag) const {
   MpiGroup all, some;
   check_mpi(MPI_Comm_group(handle_, &all.handle), "MPI_Comm_group");
-  check_mpi(MPI_Group_incl(all.handle, static_cast<int>(ranks.size()), ranks.data(), &some.handle), "MPI_Group_incl");
+  check_mpi(MPI_Group_incl(all.handle, static_cast<int>(ranks.size()), ranks.data(), &some.handle),
+            "MPI_Group_incl");
   MPI_Comm result = MPI_COMM_NULL;
   check_mpi(MPI_Comm_create_group(handle_, some.handle, tag, &result), "MPI_Comm_create_group");
   ET_CHECK(result != MPI_COMM_NULL, "rank {} is not in the group that it creates", rank_);
@@ -157,7 +162,8 @@ MpiComm MpiComm::group(std::span<const int> ranks, int tag) const {
 
 MpiComm MpiComm::on_this_node() const {
   MPI_Comm result = MPI_COMM_NULL;
-  check_mpi(MPI_Comm_split_type(handle_, MPI_COMM_TYPE_SHARED, rank_, MPI_INFO_NULL, &result), "MPI_Comm_split_type");
+  check_mpi(MPI_Comm_split_type(handle_, MPI_COMM_TYPE_SHARED, rank_, MPI_INFO_NULL, &result),
+            "MPI_Comm_split_type");
   return MpiComm(result);
 }
 

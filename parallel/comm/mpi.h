@@ -1,7 +1,8 @@
-// MPI as owned handles: the session (init to finalize), a duplicated communicator, and the check of every code.
+// MPI as owned handles: the session (init to finalize), a duplicated communicator, and the check of every
+// code.
 //
-// Why MPI_ERRORS_RETURN everywhere: under MPI's default handler the program aborts before a check can say which rank,
-// host and call it was. Why duplicates: our messages and a library's must never match each other.
+// Why MPI_ERRORS_RETURN everywhere: under MPI's default handler the program aborts before a check can say
+// which rank, host and call it was. Why duplicates: our messages and a library's must never match each other.
 #pragma once
 
 #include <mpi.h>
@@ -17,9 +18,9 @@ namespace edgetrain {
 /// Throws Error(peer) naming call, rank, host and MPI's own text unless `code` is MPI_SUCCESS.
 void check_mpi(int code, std::string_view call, std::source_location where = std::source_location::current());
 
-/// MPI_Init to MPI_Finalize. One per process, made by main; MPI is called by the thread that made it (FUNNELED).
-/// Sets mpi_yield_when_idle before init (unless the user set it): with more ranks than cores a spinning MPI starves
-/// the rank that it waits for.
+/// MPI_Init to MPI_Finalize. One per process, made by main; MPI is called by the thread that made it
+/// (FUNNELED). Sets mpi_yield_when_idle before init (unless the user set it): with more ranks than cores a
+/// spinning MPI starves the rank that it waits for.
 class MpiSession {
  public:
   MpiSession(int& argc, char**& argv);
@@ -52,8 +53,9 @@ class MpiComm {
 
   /// Collective over this communicator.
   [[nodiscard]] MpiComm duplicate() const;
-  /// Collective over `ranks` only (ranks of this communicator, each once; the caller is one of them). Index i of the
-  /// result is ranks[i]. `tag` keeps apart groups that are created at the same time and share two ranks.
+  /// Collective over `ranks` only (ranks of this communicator, each once; the caller is one of them). Index i
+  /// of the result is ranks[i]. `tag` keeps apart groups that are created at the same time and share two
+  /// ranks.
   [[nodiscard]] MpiComm group(std::span<const int> ranks, int tag) const;
   /// Collective: the ranks of this communicator that share memory with the caller, in order.
   [[nodiscard]] MpiComm on_this_node() const;

@@ -13,12 +13,15 @@ namespace edgetrain {
 struct NetworkContext {
   const MpiComm& comm;
   const HostCommOptions& options;
-  std::int64_t* sent;  // bytes of this kind of call
+  std::int64_t* sent;    // bytes of this kind of call
+  std::uint64_t* moves;  // grows with every message
   int tag;
 
-  [[nodiscard]] SegmentStreams streams(int tag_offset = 0) const {
-    return {comm.handle(), sent, tag + tag_offset, options.segment_bytes, options.depth};
+  [[nodiscard]] Messages messages() const { return {comm.handle(), sent, moves}; }
+  [[nodiscard]] SegmentStreams streams(int tag_offset, std::int64_t segment_bytes) const {
+    return {comm.handle(), sent, moves, tag + tag_offset, segment_bytes, options.depth};
   }
+  [[nodiscard]] SegmentStreams streams() const { return streams(0, options.segment_bytes); }
 };
 
 }  // namespace edgetrain

@@ -1,6 +1,6 @@
 // The parts algorithm of network_reduce.h.
 #include <algorithm>
-#include <optional>
+#include <memory>
 #include <vector>
 
 #include "parallel/comm/network_reduce.h"
@@ -10,8 +10,8 @@
 namespace edgetrain {
 namespace {
 
-// Receives the own part from all peers, `depth` segments deep, and sums each segment when the last peer's has come.
-// Scratch: for each segment in flight, one segment per peer, in peer order without the own rank.
+// Receives the own part from all peers, `depth` segments deep, and sums each segment when the last peer's has
+// come. Scratch: for each segment in flight, one segment per peer, in peer order without the own rank.
 class PartSummer {
  public:
   PartSummer(const CommCall& call, const NetworkContext& context, std::span<std::byte> scratch)
@@ -26,7 +26,7 @@ class PartSummer {
         scratch_(scratch.data()),
         missing_(static_cast<std::size_t>(context.options.depth)),
         sources_(static_cast<std::size_t>(size_)),
-        messages_(context.comm.handle(), nullptr) {
+        messages_(context.messages()) {
     for (std::int64_t k = 0; k < depth_; ++k) post();
   }
 
@@ -42,7 +42,9 @@ class PartSummer {
   }
 
  private:
-  [[nodiscard]] int& missing_of(std::int64_t segment) { return missing_[static_cast<std::size_t>(segment % depth_)]; }
+  [[nodiscard]] int& missing_of(std::int64_t segment) {
+    return missing_[static_cast<std::size_t>(segment % depth_)];
+  }
 
   [[nodiscard]] std::byte* place(std::int64_t segment, int peer) const {
     const std::int64_t longest = std::min(segment_, part_.count());
@@ -54,7 +56,8 @@ class PartSummer {
     const PartRange range = segment_of(part_, segment_, posted_);
     for (int step = 1; step < size_; ++step) {
       const int peer = (rank_ + step) % size_;
-      messages_.receive({place(posted_, peer), static_cast<std::size_t>(range.count() * width_)}, peer, tag_, posted_);
+      messages_.receive({place(posted_, peer), static_cast<std::size_t>(range.count() * width_)}, peer, tag_,
+                        posted_);
     }
     missing_of(posted_) = size_ - 1;
     ++posted_;
@@ -93,7 +96,7 @@ std::span<std::byte> part_bytes(const Tensor& vector, int size, int index) {
 class NetworkParts final : public Operation {
  public:
   NetworkParts(const CommCall& call, const NetworkContext& context, std::span<std::byte> scratch)
-      : call_(call), context_(context), summer_(call, context, scratch), scatter_(whole_segments(context, 0)) {
+      : call_(call), context_(context), summer_(call, context, scratch), scatter_(whole_segments(context)) {
     for_each_peer([&](int peer) { scatter_.add_send(part_bytes(call.in, context.comm.size(), peer), peer); });
   }
 
@@ -110,10 +113,9 @@ class NetworkParts final : public Operation {
 
  private:
   // Segments of whole elements, the same that the summer expects.
-  [[nodiscard]] SegmentStreams whole_segments(const NetworkContext& context, int tag_offset) const {
+  [[nodiscard]] SegmentStreams whole_segments(const NetworkContext& context) const {
     const std::int64_t width = size_of(call_.in.dtype);
-    return {context.comm.handle(), context.sent, context.tag + tag_offset,
-            context.options.segment_bytes / width * width, context.options.depth};
+    return context.streams(0, context.options.segment_bytes / width * width);
   }
 
   // Starting behind the own rank, so that not all ranks talk to rank 0 first.
@@ -125,8 +127,7 @@ class NetworkParts final : public Operation {
 
   // Only after all sends of the first phase: they read memory that may be `out`.
   void start_gather() {
-    gather_.emplace(context_.comm.handle(), context_.sent, context_.tag + 1, context_.options.segment_bytes,
-                    context_.options.depth);
+    gather_.reset(new SegmentStreams(context_.streams(1, context_.options.segment_bytes)));  // made in place
     const int size = context_.comm.size();
     for_each_peer([&](int peer) {
       gather_->add_send(part_bytes(call_.out, size, context_.comm.rank()), peer);
@@ -138,7 +139,7 @@ class NetworkParts final : public Operation {
   NetworkContext context_;
   PartSummer summer_;
   SegmentStreams scatter_;
-  std::optional<SegmentStreams> gather_;
+  std::unique_ptr<SegmentStreams> gather_;
   bool reduced_ = false;
 };
 

@@ -16,7 +16,7 @@ class NetworkDirect final : public Operation {
         size_(context.comm.size()),
         rank_(context.comm.rank()),
         scratch_(scratch),
-        messages_(context.comm.handle(), context.sent) {
+        messages_(context.messages()) {
     const auto bytes = static_cast<std::size_t>(call.in.bytes());
     for (int step = 1; step < size_; ++step) {
       const int peer = (rank_ + step) % size_;
@@ -48,7 +48,8 @@ class NetworkDirect final : public Operation {
   Messages messages_;
 };
 
-// Scratch: the own partial sum and the one that arrives. bf16 is summed in f32, so partial sums travel as f32.
+// Scratch: the own partial sum and the one that arrives. bf16 is summed in f32, so partial sums travel as
+// f32.
 class NetworkDoubling final : public Operation {
  public:
   NetworkDoubling(const CommCall& call, const NetworkContext& context, std::span<std::byte> scratch)
@@ -60,7 +61,7 @@ class NetworkDoubling final : public Operation {
         bytes_(static_cast<std::size_t>(call.in.numel() * size_of(sum_dtype_))),
         own_(scratch.data()),
         other_(own_ + bytes_),
-        messages_(context.comm.handle(), context.sent) {
+        messages_(context.messages()) {
     if (call.in.dtype == Dtype::bf16) {
       widen_bf16(call.in.data, own_, call.in.numel());
     } else {

@@ -1,7 +1,7 @@
 // One communication under way: a state machine that somebody else drives.
 //
-// Why polled and not threaded: the driver is one thread per rank; a helper thread would steal a core from compute and
-// make the order of events depend on the scheduler.
+// Why polled and not threaded: the driver is one thread per rank; a helper thread would steal a core from
+// compute and make the order of events depend on the scheduler.
 #pragma once
 
 namespace edgetrain {

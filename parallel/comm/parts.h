@@ -1,4 +1,5 @@
-// How a message is cut: n elements in N parts, one per rank; the only arithmetic of that kind in the collectives.
+// How a message is cut: n elements in N parts, one per rank; the only arithmetic of that kind in the
+// collectives.
 #pragma once
 
 #include <cstdint>
@@ -11,8 +12,8 @@ struct PartRange {
   [[nodiscard]] std::int64_t count() const { return end - begin; }
 };
 
-/// Part `index` of `elements` over `parts`: contiguous, in order, sizes differ by at most one. Where parts divides
-/// elements (reduce_scatter, all_gather) all are equal.
+/// Part `index` of `elements` over `parts`: contiguous, in order, sizes differ by at most one. Where parts
+/// divides elements (reduce_scatter, all_gather) all are equal.
 [[nodiscard]] constexpr PartRange part_of(std::int64_t elements, int parts, int index) {
   const std::int64_t base = elements / parts;
   const std::int64_t rest = elements % parts;

@@ -1,7 +1,7 @@
 // All communicators of one rank, so that waiting for one moves the others too.
 //
-// Why: rank A waits in group X while B, a member of X and Y, waits in Y, which needs A. If A moved only X, both would
-// wait for ever, although each started everything in a legal order.
+// Why: rank A waits in group X while B, a member of X and Y, waits in Y, which needs A. If A moved only X,
+// both would wait for ever, although each started everything in a legal order.
 #pragma once
 
 #include <vector>

@@ -11,14 +11,17 @@ namespace {
 
 // A message's id holds its stream and its segment.
 constexpr std::int64_t kSegmentBits = 40;
-std::int64_t id_of(int stream, std::int64_t segment) { return (std::int64_t{stream} << kSegmentBits) | segment; }
+std::int64_t id_of(int stream, std::int64_t segment) {
+  return (std::int64_t{stream} << kSegmentBits) | segment;
+}
 int stream_of(std::int64_t id) { return static_cast<int>(id >> kSegmentBits); }
 std::int64_t segment_in(std::int64_t id) { return id & ((std::int64_t{1} << kSegmentBits) - 1); }
 
 }  // namespace
 
-SegmentStreams::SegmentStreams(MPI_Comm comm, std::int64_t* sent, int tag, std::int64_t segment_bytes, int depth)
-    : messages_(comm, sent), tag_(tag), segment_bytes_(segment_bytes), depth_(depth) {
+SegmentStreams::SegmentStreams(MPI_Comm comm, std::int64_t* sent, std::uint64_t* moves, int tag,
+                               std::int64_t segment_bytes, int depth)
+    : messages_(comm, sent, moves), tag_(tag), segment_bytes_(segment_bytes), depth_(depth) {
   ET_ASSERT(segment_bytes > 0 && depth > 0 && depth <= 64);
 }
 
@@ -29,7 +32,8 @@ int SegmentStreams::add(Stream stream) {
 
 int SegmentStreams::add_send(std::span<const std::byte> data, int peer) {
   const auto bytes = static_cast<std::int64_t>(data.size());
-  return add({const_cast<std::byte*>(data.data()), bytes, bytes, peer, false});  // never written: `receives` is false
+  return add({const_cast<std::byte*>(data.data()), bytes, bytes, peer,
+              false});  // never written: `receives` is false
 }
 
 int SegmentStreams::add_receive(std::span<std::byte> data, int peer) {
@@ -41,7 +45,9 @@ void SegmentStreams::limit_send(int stream, std::int64_t bytes) {
   streams_[static_cast<std::size_t>(stream)].limit = bytes;
 }
 
-std::int64_t SegmentStreams::segments(const Stream& stream) const { return pieces(stream.bytes, segment_bytes_); }
+std::int64_t SegmentStreams::segments(const Stream& stream) const {
+  return pieces(stream.bytes, segment_bytes_);
+}
 
 std::int64_t SegmentStreams::arrived(int stream) const {
   const Stream& it = streams_[static_cast<std::size_t>(stream)];

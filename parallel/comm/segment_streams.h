@@ -1,7 +1,8 @@
 // Long vectors to and from several peers at once, each cut into segments with a few in flight.
 //
-// Why segments: above 64 KiB Open MPI changes protocol and loses half its rate, and a pipelined consumer (broadcast)
-// can pass on what has arrived. Everything that only moves bytes over the network is one of these.
+// Why segments: above 64 KiB Open MPI changes protocol and loses half its rate, and a pipelined consumer
+// (broadcast) can pass on what has arrived. Everything that only moves bytes over the network is one of
+// these.
 #pragma once
 
 #include <cstddef>
@@ -16,10 +17,11 @@ namespace edgetrain {
 class SegmentStreams {
  public:
   /// `depth` segments of at most `segment_bytes` in flight per stream; at most 64.
-  SegmentStreams(MPI_Comm comm, std::int64_t* sent, int tag, std::int64_t segment_bytes, int depth);
+  SegmentStreams(MPI_Comm comm, std::int64_t* sent, std::uint64_t* moves, int tag, std::int64_t segment_bytes,
+                 int depth);
 
-  /// A stream to (from) `peer`; its index. An empty vector sends nothing. Borrowed until complete. Every pair has at
-  /// most one stream per direction, so that segments match by order.
+  /// A stream to (from) `peer`; its index. An empty vector sends nothing. Borrowed until complete. Every pair
+  /// has at most one stream per direction, so that segments match by order.
   int add_send(std::span<const std::byte> data, int peer);
   int add_receive(std::span<std::byte> data, int peer);
   /// A send stream sends no further than the first `bytes` bytes; grows only.

@@ -1,4 +1,5 @@
-// Where everything lies in a shared window: flags and signatures on lines of their own, then the staging slots.
+// Where everything lies in a shared window: flags and signatures on lines of their own, then the staging
+// slots.
 #pragma once
 
 #include <cstdint>
@@ -26,14 +27,18 @@ class SharedLayout {
   [[nodiscard]] constexpr std::int64_t header(int rank, int slot) const {
     return first_slot() + (std::int64_t{rank} * slots_ + slot) * (kSlotHeaderBytes + slot_stride());
   }
-  [[nodiscard]] constexpr std::int64_t data(int rank, int slot) const { return header(rank, slot) + kSlotHeaderBytes; }
+  [[nodiscard]] constexpr std::int64_t data(int rank, int slot) const {
+    return header(rank, slot) + kSlotHeaderBytes;
+  }
   [[nodiscard]] constexpr std::int64_t bytes() const { return round_up(header(ranks_, 0), 4096); }
 
  private:
   [[nodiscard]] static constexpr std::int64_t round_up(std::int64_t value, std::int64_t grain) {
     return (value + grain - 1) / grain * grain;
   }
-  [[nodiscard]] constexpr std::int64_t first_slot() const { return round_up(flag(ranks_, Flag::filled), 4096); }
+  [[nodiscard]] constexpr std::int64_t first_slot() const {
+    return round_up(flag(ranks_, Flag::filled), 4096);
+  }
   [[nodiscard]] constexpr std::int64_t slot_stride() const { return round_up(slot_data_, 128); }
 
   int ranks_;

@@ -1,7 +1,7 @@
 #include "parallel/comm/shared_publish.h"
 
+#include <algorithm>
 #include <cstring>
-#include <utility>
 
 #include "parallel/comm/parts.h"
 
@@ -17,17 +17,25 @@ class SharedPublish : public SharedOperation {
   [[nodiscard]] PartRange segment(std::int64_t round) const {
     return segment_of({0, bytes_}, window().slot_data(), round);
   }
-  bool fill(const std::byte* from) {
+  // Into the own slot and, unless it is there already, to the own place in the result; block by block, so
+  // that the source is read from memory once.
+  bool fill(const std::byte* from, std::byte* also_to) {
     if (filled_ == rounds() || !writable(filled_)) return false;
     const PartRange range = segment(filled_);
-    std::memcpy(slot(window().rank(), filled_), from + range.begin, static_cast<std::size_t>(range.count()));
+    std::byte* staged = slot(window().rank(), filled_);
+    constexpr std::int64_t kBlock = 8 << 10;
+    for (std::int64_t at = range.begin; at < range.end; at += kBlock) {
+      const std::int64_t bytes = std::min(kBlock, range.end - at);
+      std::memcpy(staged + (at - range.begin), from + at, static_cast<std::size_t>(bytes));
+      if (also_to != from) deliver(also_to + at, from + at, bytes);
+    }
     publish_filled(filled_++);
     count_sent(range.count(), window().size() - 1);
     return true;
   }
   void copy_out(int owner, std::int64_t round, std::byte* to) const {
     const PartRange range = segment(round);
-    std::memcpy(to + range.begin, slot(owner, round), static_cast<std::size_t>(range.count()));
+    deliver(to + range.begin, slot(owner, round), range.count());
   }
 
  private:
@@ -41,8 +49,7 @@ class SharedAllGather final : public SharedPublish {
       : SharedPublish(context, signature, call.in.bytes()), call_(call) {}
 
   bool advance() override {
-    copy_own_part();
-    while (fill(call_.in.data) || drain()) {
+    while (fill(call_.in.data, part(window().rank())) || drain()) {
     }
     return drained_ == rounds();
   }
@@ -50,10 +57,6 @@ class SharedAllGather final : public SharedPublish {
  private:
   [[nodiscard]] std::byte* part(int owner) const { return call_.out.data + owner * call_.in.bytes(); }
 
-  void copy_own_part() {
-    if (std::exchange(own_copied_, true) || part(window().rank()) == call_.in.data) return;
-    std::memcpy(part(window().rank()), call_.in.data, static_cast<std::size_t>(call_.in.bytes()));
-  }
   bool drain() {
     if (drained_ == rounds() || !all_filled(drained_)) return false;
     for (int owner = 0; owner < window().size(); ++owner) {
@@ -64,17 +67,18 @@ class SharedAllGather final : public SharedPublish {
   }
 
   CommCall call_;
-  bool own_copied_ = false;
   std::int64_t drained_ = 0;
 };
 
 class SharedBroadcast final : public SharedPublish {
  public:
   SharedBroadcast(const CommCall& call, const SharedContext& context, const CallSignature& signature)
-      : SharedPublish(context, signature, call.in.bytes()), call_(call), is_root_(call.peer == context.window.rank()) {}
+      : SharedPublish(context, signature, call.in.bytes()),
+        call_(call),
+        is_root_(call.peer == context.window.rank()) {}
 
   bool advance() override {
-    while ((is_root_ && fill(call_.in.data)) || drain()) {
+    while ((is_root_ && fill(call_.in.data, call_.in.data)) || drain()) {
     }
     return drained_ == rounds();
   }

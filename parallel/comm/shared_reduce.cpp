@@ -43,9 +43,6 @@ class SharedReduce final : public SharedOperation {
   [[nodiscard]] std::byte* section(int rank, int part, std::int64_t round) const {
     return slot(rank, round) + part * section_ * width_;
   }
-  [[nodiscard]] std::size_t bytes_of(PartRange range) const {
-    return static_cast<std::size_t>(range.count() * width_);
-  }
 
   bool fill() {
     if (filled_ == rounds() || !writable(filled_)) return false;
@@ -53,7 +50,8 @@ class SharedReduce final : public SharedOperation {
     for (int part = 0; part < window().size(); ++part) {
       if (part == own) continue;
       const PartRange from = segment(part, filled_);
-      std::memcpy(section(own, part, filled_), call_.in.data + from.begin * width_, bytes_of(from));
+      std::memcpy(section(own, part, filled_), call_.in.data + from.begin * width_,
+                  static_cast<std::size_t>(from.count() * width_));
       count_sent(from.count() * width_, 1);
     }
     publish_filled(filled_++);
@@ -69,31 +67,32 @@ class SharedReduce final : public SharedOperation {
       sources_[static_cast<std::size_t>(rank)] =
           mine ? call_.in.data + range.begin * width_ : section(rank, own, reduced_);
     }
+    sum(range);
     if (gathers_) {
-      sum_for_all(range);
       count_sent(range.count() * width_, window().size() - 1);
       publish(Flag::reduced, reduced_++);
     } else {
-      std::byte* to = call_.out.data + reduced_ * section_ * width_;
-      reduce_tree(sources_, to, range.count(), call_.in.dtype, call_.reduce_op);
       publish(Flag::drained, reduced_++);
       drained_ = reduced_;
     }
     return true;
   }
 
-  // Into the own slot, where the others read it, and into `out`; block by block, so that the copy comes from L1.
-  void sum_for_all(PartRange range) {
+  // Into the own slot, where the others read it, and from there to `out`; block by block, so that it is still
+  // in L1.
+  void sum(PartRange range) {
     constexpr std::int64_t kBlock = 2048;
-    std::byte* shared = section(window().rank(), window().rank(), reduced_);
-    std::byte* out = call_.out.data + range.begin * width_;
+    std::byte* staged = section(window().rank(), window().rank(), reduced_);
+    const std::int64_t first =
+        gathers_ ? 0 : part_of(call_.in.numel(), window().size(), window().rank()).begin;
+    std::byte* out = call_.out.data + (range.begin - first) * width_;
     for (std::int64_t at = 0; at < range.count(); at += kBlock) {
       const std::int64_t count = std::min(kBlock, range.count() - at);
-      const auto bytes = static_cast<std::size_t>(count * width_);
-      reduce_tree(sources_, shared, count, call_.in.dtype, call_.reduce_op);
-      std::memcpy(out, shared, bytes);
+      const std::int64_t bytes = count * width_;
+      reduce_tree(sources_, staged, count, call_.in.dtype, call_.reduce_op);
+      deliver(out, staged, bytes);
       for (auto& source : sources_) source += bytes;
-      shared += bytes;
+      staged += bytes;
       out += bytes;
     }
   }
@@ -104,7 +103,7 @@ class SharedReduce final : public SharedOperation {
     for (int owner = 0; owner < window().size(); ++owner) {
       if (owner == own) continue;
       const PartRange to = segment(owner, drained_);
-      std::memcpy(call_.out.data + to.begin * width_, section(owner, owner, drained_), bytes_of(to));
+      deliver(call_.out.data + to.begin * width_, section(owner, owner, drained_), to.count() * width_);
     }
     publish(Flag::drained, drained_++);
     return true;
@@ -126,7 +125,8 @@ class SharedDirectReduce final : public SharedOperation {
     if (!filled_ && !fill()) return false;
     if (!all_filled(0)) return false;
     std::vector<const std::byte*> sources(static_cast<std::size_t>(window().size()));
-    for (int rank = 0; rank < window().size(); ++rank) sources[static_cast<std::size_t>(rank)] = slot(rank, 0);
+    for (int rank = 0; rank < window().size(); ++rank)
+      sources[static_cast<std::size_t>(rank)] = slot(rank, 0);
     reduce_tree(sources, call_.out.data, call_.in.numel(), call_.in.dtype, call_.reduce_op);
     publish(Flag::drained, 0);
     return true;

@@ -10,6 +10,7 @@
 #include <new>
 
 #include "core/base/error.h"
+#include "parallel/comm/peer_memory.h"
 
 namespace edgetrain {
 namespace {
@@ -79,14 +80,17 @@ std::byte* map_together(const MpiComm& comm, std::int64_t bytes) {
   int worst = worst_of(comm, error);
   if (worst == 0 && comm.rank() != 0) base = attach(name, bytes, error);
   if (worst == 0) worst = worst_of(comm, error);
-  if (comm.rank() == 0) ::shm_unlink(name.data());  // lives on while mapped; a crash later leaves nothing behind
+  if (comm.rank() == 0)
+    ::shm_unlink(name.data());  // lives on while mapped; a crash later leaves nothing behind
   if (worst == 0) return base;
   if (base != nullptr) ::munmap(base, static_cast<std::size_t>(bytes));
-  throw Error(ErrorClass::resource,
-              fmt::format("{} of {}: no {} bytes of shared memory for a group of {} ranks: {}. Is /dev/shm too small, "
-                          "or not shared between these ranks?",
-                          host_name(), comm.world_ranks()[static_cast<std::size_t>(comm.rank())], bytes, comm.size(),
-                          std::strerror(worst)));
+  throw Error(
+      ErrorClass::resource,
+      fmt::format(
+          "{} of {}: no {} bytes of shared memory for a group of {} ranks: {}. Is /dev/shm too small, "
+          "or not shared between these ranks?",
+          host_name(), comm.world_ranks()[static_cast<std::size_t>(comm.rank())], bytes, comm.size(),
+          std::strerror(worst)));
 }
 
 }  // namespace
@@ -98,8 +102,28 @@ SharedWindow::SharedWindow(const MpiComm& comm, int slots, std::int64_t slot_dat
       slots_(static_cast<std::uint64_t>(slots)),
       slot_data_(slot_data),
       base_(map_together(comm, layout_.bytes())) {
-  static_assert(std::atomic<std::uint64_t>::is_always_lock_free, "a lock could not be shared between processes");
+  static_assert(std::atomic<std::uint64_t>::is_always_lock_free,
+                "a lock could not be shared between processes");
   for (auto& known : known_) known.assign(static_cast<std::size_t>(size_), 0);
+  reads_peers_ = try_peers(comm);
+}
+
+// Everybody reads a word of everybody else; one refusal decides for all.
+bool SharedWindow::try_peers(const MpiComm& comm) {
+  constexpr std::uint64_t kWord = 0x6564676574726169U;
+  const std::uint64_t word = kWord;
+  const PeerAddress own{::getpid(), reinterpret_cast<std::uint64_t>(&word)};
+  std::vector<PeerAddress> all(static_cast<std::size_t>(size_));
+  check_mpi(MPI_Allgather(&own, sizeof(own), MPI_BYTE, all.data(), sizeof(own), MPI_BYTE, comm.handle()),
+            "MPI_Allgather");
+  int refused = 0;
+  for (const PeerAddress& peer : all) {
+    std::uint64_t read = 0;
+    int error = 0;
+    const bool ok = try_read_peer(peer, std::as_writable_bytes(std::span(&read, 1)), error);
+    if (!ok || read != kWord) refused = 1;
+  }
+  return worst_of(comm, refused) == 0;
 }
 
 SharedWindow::~SharedWindow() { ::munmap(base_, static_cast<std::size_t>(layout_.bytes())); }

@@ -10,8 +10,8 @@ namespace edgetrain {
 namespace {
 
 std::string describe(const CallSignature& call) {
-  return fmt::format("{} #{} of {} bytes {} at '{}'", name_of(call.op), call.sequence, call.bytes, name_of(call.dtype),
-                     call.site);
+  return fmt::format("{} #{} of {} bytes {} at '{}'", name_of(call.op), call.sequence, call.bytes,
+                     name_of(call.dtype), call.site);
 }
 
 }  // namespace
@@ -33,10 +33,11 @@ void check_same_call(const CallSignature& own, int own_rank, const CallSignature
                      std::string_view group) {
   const bool same = own.sequence == theirs.sequence && own.bytes == theirs.bytes && own.op == theirs.op &&
                     own.dtype == theirs.dtype && own.reduce_op == theirs.reduce_op && own.root == theirs.root;
-  if (same) [[likely]] return;
+  if (same) [[likely]]
+    return;
   throw Error(ErrorClass::peer,
-              fmt::format("ranks disagree about a collective of '{}': rank {} is in {}, rank {} is in {}", group,
-                          own_rank, describe(own), their_rank, describe(theirs)));
+              fmt::format("ranks disagree about a collective of '{}': rank {} is in {}, rank {} is in {}",
+                          group, own_rank, describe(own), their_rank, describe(theirs)));
 }
 
 }  // namespace edgetrain

@@ -1,6 +1,8 @@
-// What a rank is about to do, as its peers can read it: written next to the data, compared before the data is used.
+// What a rank is about to do, as its peers can read it: written next to the data, compared before the data is
+// used.
 //
-// Why: two ranks that disagree about an operation or a size do not fail by themselves; they hang or mix up numbers.
+// Why: two ranks that disagree about an operation or a size do not fail by themselves; they hang or mix up
+// numbers.
 #pragma once
 
 #include <cstdint>
@@ -24,7 +26,8 @@ static_assert(sizeof(CallSignature) == 112);
 
 [[nodiscard]] CallSignature signature_of(const CommCall& call, std::uint64_t sequence);
 
-/// Throws Error(peer) naming both ranks (of the world), calls and sites when they do not mean the same collective.
+/// Throws Error(peer) naming both ranks (of the world), calls and sites when they do not mean the same
+/// collective.
 void check_same_call(const CallSignature& own, int own_rank, const CallSignature& theirs, int their_rank,
                      std::string_view group);
 

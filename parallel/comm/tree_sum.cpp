@@ -1,5 +1,5 @@
-// Highway kernels, compiled once per instruction set and chosen at run time. Groups of up to four sources are summed
-// in registers; wider trees recurse over blocks that stay in L1.
+// Highway kernels, compiled once per instruction set and chosen at run time. Groups of up to four sources are
+// summed in registers; wider trees recurse over blocks that stay in L1.
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "parallel/comm/tree_sum.cpp"
 #include <hwy/foreach_target.h>
@@ -95,7 +95,9 @@ void small_tree(const Leaf* const* HWY_RESTRICT s, std::size_t count, Out* to, s
   using T = Compute<Leaf>;
   const Op op;
   switch (count) {
-    case 1: for_vectors<T>(elements, [=](auto d, auto i) { store(d, load(d, s[0] + i), to + i); }); return;
+    case 1:
+      for_vectors<T>(elements, [=](auto d, auto i) { store(d, load(d, s[0] + i), to + i); });
+      return;
     case 2: {
       const Leaf *a = s[0], *b = s[1];
       for_vectors<T>(elements, [=](auto d, auto i) { store(d, op(load(d, a + i), load(d, b + i)), to + i); });
@@ -148,21 +150,30 @@ void tree(const std::byte* const* sources, std::size_t count, std::byte* dst, st
 }
 
 template <class Op>
-void tree_of(const std::byte* const* sources, std::size_t count, std::byte* dst, std::int64_t elements, Dtype dtype) {
+void tree_of(const std::byte* const* sources, std::size_t count, std::byte* dst, std::int64_t elements,
+             Dtype dtype) {
   switch (dtype) {
-    case Dtype::f32: return tree<Op, float>(sources, count, dst, elements);
-    case Dtype::bf16: return tree<Op, Bf16>(sources, count, dst, elements);
-    case Dtype::f64: return tree<Op, double>(sources, count, dst, elements);
-    case Dtype::i32: return tree<Op, std::int32_t>(sources, count, dst, elements);
-    case Dtype::i64: return tree<Op, std::int64_t>(sources, count, dst, elements);
-    default: return;
+    case Dtype::f32:
+      return tree<Op, float>(sources, count, dst, elements);
+    case Dtype::bf16:
+      return tree<Op, Bf16>(sources, count, dst, elements);
+    case Dtype::f64:
+      return tree<Op, double>(sources, count, dst, elements);
+    case Dtype::i32:
+      return tree<Op, std::int32_t>(sources, count, dst, elements);
+    case Dtype::i64:
+      return tree<Op, std::int64_t>(sources, count, dst, elements);
+    default:
+      return;
   }
 }
 
-void sum_tree(const std::byte* const* sources, std::size_t count, std::byte* dst, std::int64_t elements, Dtype dtype) {
+void sum_tree(const std::byte* const* sources, std::size_t count, std::byte* dst, std::int64_t elements,
+              Dtype dtype) {
   tree_of<Sum>(sources, count, dst, elements, dtype);
 }
-void max_tree(const std::byte* const* sources, std::size_t count, std::byte* dst, std::int64_t elements, Dtype dtype) {
+void max_tree(const std::byte* const* sources, std::size_t count, std::byte* dst, std::int64_t elements,
+              Dtype dtype) {
   tree_of<Max>(sources, count, dst, elements, dtype);
 }
 void widen(const std::byte* from, std::byte* to, std::int64_t elements) {
@@ -194,8 +205,8 @@ bool reducible(Dtype dtype) { return dtype != Dtype::f16 && dtype != Dtype::u8; 
 
 }  // namespace
 
-void reduce_tree(std::span<const std::byte* const> sources, std::byte* dst, std::int64_t elements, Dtype dtype,
-                 ReduceOp op) {
+void reduce_tree(std::span<const std::byte* const> sources, std::byte* dst, std::int64_t elements,
+                 Dtype dtype, ReduceOp op) {
   ET_CHECK(reducible(dtype), "{} cannot be reduced", name_of(dtype));
   ET_ASSERT(!sources.empty() && sources.size() <= 4096);
   if (op == ReduceOp::sum) {

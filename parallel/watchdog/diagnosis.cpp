@@ -49,9 +49,11 @@ struct CallKey {
 };
 
 std::string describe(const CallKey& key) {
-  const std::string peer = is_message(key.op) ? fmt::format(" {} rank {}", key.op == Collective::send ? "to" : "from", key.peer) : "";
-  return fmt::format("{} #{}{} ('{}', {} bytes, at '{}')", edgetrain::name_of(key.op), key.sequence, peer, key.group,
-                     key.bytes, key.site);
+  const std::string peer =
+      is_message(key.op) ? fmt::format(" {} rank {}", key.op == Collective::send ? "to" : "from", key.peer)
+                         : "";
+  return fmt::format("{} #{}{} ('{}', {} bytes, at '{}')", edgetrain::name_of(key.op), key.sequence, peer,
+                     key.group, key.bytes, key.site);
 }
 
 // All records, and the questions that the verdict asks of them.
@@ -70,7 +72,9 @@ class Evidence {
   }
 
   [[nodiscard]] int size() const { return static_cast<int>(logs_.size()); }
-  [[nodiscard]] const std::optional<FlightLog>& log(int rank) const { return logs_[static_cast<std::size_t>(rank)]; }
+  [[nodiscard]] const std::optional<FlightLog>& log(int rank) const {
+    return logs_[static_cast<std::size_t>(rank)];
+  }
   [[nodiscard]] ProcessState state(int rank) const { return states_[static_cast<std::size_t>(rank)]; }
   [[nodiscard]] std::int64_t now() const { return now_ns_; }
 
@@ -110,7 +114,8 @@ class Evidence {
       return absent;
     }
     for (const int member : group.ranks) {
-      if (member != rank && in_world(member) && collectives_started(member, group) <= call.sequence) absent.insert(member);
+      if (member != rank && in_world(member) && collectives_started(member, group) <= call.sequence)
+        absent.insert(member);
     }
     return absent;
   }
@@ -191,8 +196,9 @@ std::string last_seen(const Evidence& evidence, int rank) {
   const char* state = evidence.state(rank) == ProcessState::dead      ? ", the process is gone"
                       : evidence.state(rank) == ProcessState::stopped ? ", the process is stopped"
                                                                       : "";
-  return fmt::format("rank {} ({}, pid {}{}), last seen {} ago in step {}, '{}'", rank, log->owner.host, log->owner.pid, state,
-                     seconds_since(log->phase_since_ns, evidence.now()), log->step, log->phase);
+  return fmt::format("rank {} ({}, pid {}{}), last seen {} ago in step {}, '{}'", rank, log->owner.host,
+                     log->owner.pid, state, seconds_since(log->phase_since_ns, evidence.now()), log->step,
+                     log->phase);
 }
 
 // "ranks 0-2 wait in all_reduce #1841 (...) since 12.0 s; rank 3 never started it" for every call that hangs.
@@ -209,7 +215,8 @@ std::vector<std::string> waits_of_all(const Evidence& evidence) {
     for (const FlightCall* call : calls) {
       const Ranks absent = evidence.absent_from(rank, *call);
       if (call != calls.front() && absent.empty()) continue;  // behind the first; not what is waited for
-      Wait& wait = waits.try_emplace(evidence.key_of(*log, *call), Wait{{}, {}, call->started_ns}).first->second;
+      Wait& wait =
+          waits.try_emplace(evidence.key_of(*log, *call), Wait{{}, {}, call->started_ns}).first->second;
       wait.waiting.insert(rank);
       wait.absent.insert(absent.begin(), absent.end());
       wait.since_ns = std::min(wait.since_ns, call->started_ns);
@@ -217,9 +224,10 @@ std::vector<std::string> waits_of_all(const Evidence& evidence) {
   }
   std::vector<std::string> lines;
   for (const auto& [key, wait] : waits) {
-    lines.push_back(fmt::format("{} wait{} in {} since {}{}", name_of(wait.waiting), wait.waiting.size() == 1 ? "s" : "",
-                                describe(key), seconds_since(wait.since_ns, evidence.now()),
-                                wait.absent.empty() ? "" : fmt::format("; {} never started it", name_of(wait.absent))));
+    lines.push_back(
+        fmt::format("{} wait{} in {} since {}{}", name_of(wait.waiting), wait.waiting.size() == 1 ? "s" : "",
+                    describe(key), seconds_since(wait.since_ns, evidence.now()),
+                    wait.absent.empty() ? "" : fmt::format("; {} never started it", name_of(wait.absent))));
   }
   return lines;
 }
@@ -237,25 +245,29 @@ std::string verdict(const Evidence& evidence, const Ranks& culprits, std::string
 
 }  // namespace
 
-Diagnosis diagnose(const std::filesystem::path& dir, int world_size, std::int64_t now_ns, const std::string& host,
-                   const ProcessProbe& probe) {
+Diagnosis diagnose(const std::filesystem::path& dir, int world_size, std::int64_t now_ns,
+                   const std::string& host, const ProcessProbe& probe) {
   const Evidence evidence(dir, world_size, now_ns, host, probe);
   const auto blame = [&](const Ranks& ranks, std::string_view why) {
     return Diagnosis{{ranks.begin(), ranks.end()}, verdict(evidence, ranks, why)};
   };
-  if (const Ranks dead = evidence.with_state(ProcessState::dead); !dead.empty()) return blame(dead, "it has died");
+  if (const Ranks dead = evidence.with_state(ProcessState::dead); !dead.empty())
+    return blame(dead, "it has died");
   if (const Ranks stopped = evidence.with_state(ProcessState::stopped); !stopped.empty()) {
     return blame(stopped, "it has been stopped (SIGSTOP, or a debugger)");
   }
   if (const Ranks ends = ends_of_the_chain(evidence); !ends.empty()) {
     const bool ring = !evidence.absent_for(*ends.begin()).empty();
-    return blame(ends, ring ? "it waits in a ring of ranks that wait for each other" : "the others wait for it");
+    return blame(ends,
+                 ring ? "it waits in a ring of ranks that wait for each other" : "the others wait for it");
   }
   if (const Ranks deaf = inattentive(evidence); !deaf.empty()) {
     return blame(deaf, "it started what the others wait for, but does not poll it");
   }
-  if (const Ranks unknown = evidence.without_record(); !unknown.empty()) return blame(unknown, "nothing is known of it");
-  return blame(longest_in_a_phase(evidence), "nobody waits for a missing rank; it has been longest in one phase");
+  if (const Ranks unknown = evidence.without_record(); !unknown.empty())
+    return blame(unknown, "nothing is known of it");
+  return blame(longest_in_a_phase(evidence),
+               "nobody waits for a missing rank; it has been longest in one phase");
 }
 
 std::vector<int> ranks_on(const std::filesystem::path& dir, int world_size, const std::string& host) {

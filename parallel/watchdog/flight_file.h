@@ -11,8 +11,8 @@ inline constexpr std::uint32_t kFlightVersion = 1;
 inline constexpr int kFlightStamps = 256;
 inline constexpr int kFlightGroups = 32;
 
-/// A call. Valid if `number` is the same before and after reading it and is not 0; stamps are numbered from 1, stamp
-/// n lies at (n - 1) % kFlightStamps.
+/// A call. Valid if `number` is the same before and after reading it and is not 0; stamps are numbered from
+/// 1, stamp n lies at (n - 1) % kFlightStamps.
 struct FlightSlot {
   std::atomic<std::uint64_t> number;
   std::uint64_t sequence;
@@ -59,7 +59,9 @@ struct FlightFile {
   FlightSlot ring[kFlightStamps];
 
   [[nodiscard]] std::int32_t* members() { return reinterpret_cast<std::int32_t*>(this + 1); }
-  [[nodiscard]] const std::int32_t* members() const { return reinterpret_cast<const std::int32_t*>(this + 1); }
+  [[nodiscard]] const std::int32_t* members() const {
+    return reinterpret_cast<const std::int32_t*>(this + 1);
+  }
 };
 
 /// Members of all groups that a rank of this world may be in.

@@ -54,8 +54,8 @@ std::string text_in(const char (&text)[N]) {
   return {text, ::strnlen(text, N)};
 }
 
-// A phase that is being written right now, for ever if the writer was stopped there, is read as it is after some
-// tries: half of an old text is better than none.
+// A phase that is being written right now, for ever if the writer was stopped there, is read as it is after
+// some tries: half of an old text is better than none.
 void read_phase(const FlightPhase& phase, FlightLog& log) {
   constexpr int kTries = 100;
   for (int i = 0; i < kTries; ++i) {
@@ -69,19 +69,22 @@ void read_phase(const FlightPhase& phase, FlightLog& log) {
 }
 
 void read_groups(const FlightFile& file, FlightLog& log) {
-  const std::uint32_t count = std::min<std::uint32_t>(file.groups.load(std::memory_order_acquire), kFlightGroups);
+  const std::uint32_t count =
+      std::min<std::uint32_t>(file.groups.load(std::memory_order_acquire), kFlightGroups);
   for (std::uint32_t i = 0; i < count; ++i) {
     const FlightGroup& group = file.group[i];
     if (std::uint64_t{group.first_member} + group.size > file.pool_ints) return;
     const std::int32_t* members = file.members() + group.first_member;
-    log.groups.push_back({text_in(group.name), {members, members + group.size}, group.collectives_started.load()});
+    log.groups.push_back(
+        {text_in(group.name), {members, members + group.size}, group.collectives_started.load()});
   }
 }
 
 std::optional<FlightCall> read_call(const FlightSlot& slot, std::uint64_t number, std::size_t groups) {
   if (slot.number.load(std::memory_order_acquire) != number) return std::nullopt;
-  FlightCall call{slot.group, slot.sequence,   static_cast<Collective>(slot.op), slot.bytes,
-                  slot.peer,  text_in(slot.site), slot.started_ns,               slot.finished_ns.load() != 0};
+  FlightCall call{
+      slot.group,         slot.sequence,   static_cast<Collective>(slot.op), slot.bytes, slot.peer,
+      text_in(slot.site), slot.started_ns, slot.finished_ns.load() != 0};
   std::atomic_thread_fence(std::memory_order_acquire);
   if (slot.number.load(std::memory_order_relaxed) != number || call.group >= groups) return std::nullopt;
   return call;

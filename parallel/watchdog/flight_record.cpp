@@ -38,8 +38,9 @@ void* make_file(const std::filesystem::path& path, std::int64_t bytes) {
   const int fd = ::open(path.c_str(), O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
   if (fd < 0) fail(errno);
   const int error = ::posix_fallocate(fd, 0, bytes);  // a full disk is an error now, not a SIGBUS at a stamp
-  void* base = error == 0 ? ::mmap(nullptr, static_cast<std::size_t>(bytes), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0)
-                          : MAP_FAILED;
+  void* base =
+      error == 0 ? ::mmap(nullptr, static_cast<std::size_t>(bytes), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0)
+                 : MAP_FAILED;
   const int map_error = errno;
   ::close(fd);
   if (base == MAP_FAILED) fail(error != 0 ? error : map_error);
@@ -62,7 +63,8 @@ FlightRecord::FlightRecord(const std::filesystem::path& dir, int rank, int world
     : dir_(dir),
       rank_(rank),
       world_size_(world_size),
-      bytes_(static_cast<std::int64_t>(sizeof(FlightFile) + flight_pool_ints(world_size) * sizeof(std::int32_t))) {
+      bytes_(static_cast<std::int64_t>(sizeof(FlightFile) +
+                                       flight_pool_ints(world_size) * sizeof(std::int32_t))) {
   std::filesystem::create_directories(dir);
   file_ = std::launder(static_cast<FlightFile*>(make_file(flight_path(dir, rank), bytes_)));
   file_->version = kFlightVersion;
@@ -88,9 +90,10 @@ std::uint32_t FlightRecord::add_group(std::string_view name, std::span<const int
   std::uint32_t first = 0;
   if (index > 0) first = file_->group[index - 1].first_member + file_->group[index - 1].size;
   if (index == kFlightGroups || first + ranks.size() > file_->pool_ints) {
-    throw Error(ErrorClass::resource, fmt::format("no room in the flight record for group '{}' of {} ranks: {} groups "
-                                                  "with {} members are there",
-                                                  name, ranks.size(), index, first));
+    throw Error(ErrorClass::resource,
+                fmt::format("no room in the flight record for group '{}' of {} ranks: {} groups "
+                            "with {} members are there",
+                            name, ranks.size(), index, first));
   }
   FlightGroup& group = file_->group[index];
   set_text(group.name, name);

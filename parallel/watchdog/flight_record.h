@@ -1,9 +1,11 @@
-// What this rank was doing last, in a small mapped file that outlives the process and that other ranks can read.
+// What this rank was doing last, in a small mapped file that outlives the process and that other ranks can
+// read.
 //
-// Why a file and not a message: a rank that hangs or is stopped answers nothing. Its file says what it started last,
-// in which group, and what it was busy with; the first rank past its deadline reads all of them (diagnosis.h).
-// Why lock-free and fixed-layout: a stamp is on the path of every collective (under 200 ns), and a reader may look
-// while a writer is stopped in the middle of one; each stamp carries its own number and is ignored while torn.
+// Why a file and not a message: a rank that hangs or is stopped answers nothing. Its file says what it
+// started last, in which group, and what it was busy with; the first rank past its deadline reads all of them
+// (diagnosis.h). Why lock-free and fixed-layout: a stamp is on the path of every collective (under 200 ns),
+// and a reader may look while a writer is stopped in the middle of one; each stamp carries its own number and
+// is ignored while torn.
 #pragma once
 
 #include <cstdint>
@@ -37,8 +39,8 @@ class FlightRecord {
   /// Marks the file as closed: the end of this process is no accident. The file stays.
   ~FlightRecord();
 
-  /// Tells readers who takes part in a group; its number for stamps. `ranks`: world ranks in group order. Errors:
-  /// Error(resource) when the table (32 groups) is full.
+  /// Tells readers who takes part in a group; its number for stamps. `ranks`: world ranks in group order.
+  /// Errors: Error(resource) when the table (32 groups) is full.
   [[nodiscard]] std::uint32_t add_group(std::string_view name, std::span<const int> ranks);
 
   /// A call has been started; the token is for finish(). One thread only.
@@ -47,8 +49,8 @@ class FlightRecord {
   void finish(std::uint64_t token);
   /// What this rank does now, e.g. "backward blocks.3 micro-batch 1"; shortened to 111 characters.
   void set_phase(std::int64_t step, std::string_view text);
-  /// Communication has been polled just now, at a clock of some milliseconds: a rank that started a collective and
-  /// never polls it again holds up the others.
+  /// Communication has been polled just now, at a clock of some milliseconds: a rank that started a
+  /// collective and never polls it again holds up the others.
   void polled();
 
   [[nodiscard]] int rank() const { return rank_; }

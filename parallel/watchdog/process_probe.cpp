@@ -12,7 +12,8 @@ struct ProcessStat {
   std::uint64_t start = 0;
 };
 
-// "pid (name) state ppid ...": the name may hold spaces and brackets, so reading begins behind the last bracket.
+// "pid (name) state ppid ...": the name may hold spaces and brackets, so reading begins behind the last
+// bracket.
 ProcessStat read_stat(int pid) {
   std::ifstream file("/proc/" + std::to_string(pid) + "/stat");
   std::string line;

@@ -8,7 +8,8 @@
 #include "parallel/watchdog/flight_record.h"
 
 namespace edgetrain {
-Watchdog::Watchdog(std::filesystem::path dir, int world_size, const WatchdogOptions& options, Callback on_verdict)
+Watchdog::Watchdog(std::filesystem::path dir, int world_size, const WatchdogOptions& options,
+                   Callback on_verdict)
     : dir_(std::move(dir)),
       world_size_(world_size),
       options_(options),
@@ -46,7 +47,8 @@ void Watchdog::watch() {
 
 std::optional<Diagnosis> Watchdog::look() {
   const auto now = std::chrono::steady_clock::now();
-  if (const std::uint64_t beats = beats_.load(std::memory_order_relaxed); std::exchange(seen_beats_, beats) != beats) {
+  if (const std::uint64_t beats = beats_.load(std::memory_order_relaxed);
+      std::exchange(seen_beats_, beats) != beats) {
     last_beat_ = now;
   }
   const std::chrono::milliseconds deadline{deadline_ms_.load(std::memory_order_relaxed)};

@@ -1,7 +1,8 @@
 // The one thread beside the driver: it sleeps, and speaks up when the driver has not moved for too long.
 //
-// Why a thread: a driver that hangs cannot look at its own clock. Why per rank and not only on one: whichever rank
-// passes its deadline first can read all records and name the culprit, also when rank 0 is the one that hangs.
+// Why a thread: a driver that hangs cannot look at its own clock. Why per rank and not only on one: whichever
+// rank passes its deadline first can read all records and name the culprit, also when rank 0 is the one that
+// hangs.
 #pragma once
 
 #include <atomic>
@@ -31,8 +32,8 @@ class Watchdog {
   /// Called once, on the watchdog's thread, which ends afterwards; must not destroy the watchdog.
   using Callback = std::function<void(const Diagnosis&)>;
 
-  /// All ranks must have made their FlightRecord before any starts a watchdog (a barrier between), or it would read
-  /// the records of an earlier run in the same folder.
+  /// All ranks must have made their FlightRecord before any starts a watchdog (a barrier between), or it
+  /// would read the records of an earlier run in the same folder.
   Watchdog(std::filesystem::path dir, int world_size, const WatchdogOptions& options, Callback on_verdict);
   Watchdog(const Watchdog&) = delete;
   Watchdog& operator=(const Watchdog&) = delete;

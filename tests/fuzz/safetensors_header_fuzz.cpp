@@ -1,4 +1,5 @@
-// Any bytes as the header of a safetensors file: refused with an Error or read; what is read tiles its buffer.
+// Any bytes as the header of a safetensors file: refused with an Error or read; what is read tiles its
+// buffer.
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
@@ -22,7 +23,8 @@ void expect_tiled(const SafetensorsHeader& header, std::int64_t buffer_bytes) {
   if (at != buffer_bytes) std::abort();
 }
 
-// The first two bytes are the size of the buffer, the rest is the JSON. As a length field too, they must not be trusted.
+// The first two bytes are the size of the buffer, the rest is the JSON. As a length field too, they must not
+// be trusted.
 void read(std::string_view input) {
   std::uint16_t buffer_bytes = 0;
   std::memcpy(&buffer_bytes, input.data(), sizeof(buffer_bytes));

@@ -15,13 +15,20 @@ constexpr double kLr = 3e-4, kMin = 3e-5;
 constexpr std::int64_t kWarmup = 7, kTotal = 101;
 
 constexpr LrDecay kAll[] = {LrDecay::constant, LrDecay::linear, LrDecay::cosine, LrDecay::wsd,
-                             LrDecay::inverse_sqrt};
+                            LrDecay::inverse_sqrt};
 
 ScheduleParams params(LrDecay decay, std::int64_t warmup = kWarmup, std::int64_t total = kTotal) {
-  return {.decay = decay, .lr = kLr, .min_lr = kMin, .warmup_steps = warmup, .total_steps = total, .decay_steps = 20};
+  return {.decay = decay,
+          .lr = kLr,
+          .min_lr = kMin,
+          .warmup_steps = warmup,
+          .total_steps = total,
+          .decay_steps = 20};
 }
 
-double progress(std::int64_t t) { return static_cast<double>(t - kWarmup) / static_cast<double>(kTotal - kWarmup); }
+double progress(std::int64_t t) {
+  return static_cast<double>(t - kWarmup) / static_cast<double>(kTotal - kWarmup);
+}
 
 TEST(Schedule, WarmsUpLinearlyAndReachesThePeakExactly) {
   for (const auto decay : kAll) {

@@ -43,7 +43,8 @@ class ScalarOps final : public PartialOps {
     }
   }
 
-  void sgd(const SgdConstants& c, const UpdateScalars& s, Tensor grad, Tensor master, Tensor m, Tensor) override {
+  void sgd(const SgdConstants& c, const UpdateScalars& s, Tensor grad, Tensor master, Tensor m,
+           Tensor) override {
     calls.push_back({master.cols, c.weight_decay});
     EXPECT_EQ(m.absent(), c.momentum == 0.0F);
     for (std::int64_t i = 0; i < master.cols; ++i) {
@@ -99,7 +100,8 @@ TEST(UpdateRule, AdamWFollowsThePaperOverThreeSteps) {
       m[i] = 0.9 * m[i] + 0.1 * g;
       v[i] = 0.95 * v[i] + 0.05 * g * g;
       const double decay = i < 700 ? 0.1 * master[i] : 0.0;
-      master[i] -= 1e-2 * (m[i] / (1 - std::pow(0.9, t)) / (std::sqrt(v[i] / (1 - std::pow(0.95, t))) + 1e-8) + decay);
+      master[i] -=
+          1e-2 * (m[i] / (1 - std::pow(0.9, t)) / (std::sqrt(v[i] / (1 - std::pow(0.95, t))) + 1e-8) + decay);
     }
   }
   EXPECT_TRUE(close(state.master, master));
@@ -149,7 +151,8 @@ TEST(UpdateRule, NeighboursOfEqualDecayAreOneCall) {
   const auto rule = make_adamw({.weight_decay = 0.25});
   ScalarOps ops;
   State state;
-  const DecayRange ranges[] = {{0, 10, true}, {10, 20, true}, {20, 20, false}, {20, 30, false}, {40, 50, false}};
+  const DecayRange ranges[] = {
+      {0, 10, true}, {10, 20, true}, {20, 20, false}, {20, 30, false}, {40, 50, false}};
   step(*rule, ops, rule->update_scalars(1, 1e-3, 1.0), ranges, state);
   ASSERT_EQ(ops.calls.size(), 3U);
   EXPECT_EQ(ops.calls[0].n, 20);
@@ -178,7 +181,8 @@ TEST(UpdateRule, RefusesOverlapExcessAndMissingStates) {
   EXPECT_THROW(step(*rule, ops, scalars, overlap, state), Error);
   const DecayRange excess[] = {{0, kN + 1, true}};
   EXPECT_THROW(step(*rule, ops, scalars, excess, state), Error);
-  EXPECT_THROW(rule->update(ops, scalars, kMatrixThenNorm, State::whole(state.grad), State::whole(state.master), {}, {}),
+  EXPECT_THROW(rule->update(ops, scalars, kMatrixThenNorm, State::whole(state.grad),
+                            State::whole(state.master), {}, {}),
                Error);
 }
 

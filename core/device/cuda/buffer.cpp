@@ -14,7 +14,8 @@ CudaBuffer::CudaBuffer(std::int64_t bytes) : bytes_(bytes) {
   ET_CHECK(bytes >= 0, "{} bytes", bytes);
   if (bytes == 0) return;
   void* data = nullptr;
-  cuda::check(cudaMalloc(&data, static_cast<std::size_t>(bytes)), fmt::format("cudaMalloc of {} bytes", bytes));
+  cuda::check(cudaMalloc(&data, static_cast<std::size_t>(bytes)),
+              fmt::format("cudaMalloc of {} bytes", bytes));
   data_ = static_cast<std::byte*>(data);
   cuda::check(cudaMemset(data_, 0, static_cast<std::size_t>(bytes)), "cudaMemset");
   // The memset runs in the default stream, which non-blocking streams do not wait for.
@@ -38,7 +39,8 @@ PinnedBuffer::PinnedBuffer(std::int64_t bytes) : bytes_(bytes) {
   ET_CHECK(bytes >= 0, "{} bytes", bytes);
   if (bytes == 0) return;
   void* data = nullptr;
-  cuda::check(cudaMallocHost(&data, static_cast<std::size_t>(bytes)), fmt::format("cudaMallocHost of {} bytes", bytes));
+  cuda::check(cudaMallocHost(&data, static_cast<std::size_t>(bytes)),
+              fmt::format("cudaMallocHost of {} bytes", bytes));
   data_ = static_cast<std::byte*>(data);
   std::memset(data_, 0, static_cast<std::size_t>(bytes));
 }

@@ -1,7 +1,7 @@
 // Memory of the two kinds that a GPU works with: its own, and pinned memory of the host.
 //
-// Why pinned: a copy from pageable memory is staged by the driver and blocks the host, so it would not be a lane.
-// Both are made once, before step 1, and cut up by plans; nothing allocates on the training path.
+// Why pinned: a copy from pageable memory is staged by the driver and blocks the host, so it would not be a
+// lane. Both are made once, before step 1, and cut up by plans; nothing allocates on the training path.
 #pragma once
 
 #include <cstddef>
@@ -9,7 +9,8 @@
 
 namespace edgetrain {
 
-/// `bytes` of the current device, 256-byte aligned, zeroed. Move-only. Throws Error(resource) when there are none left.
+/// `bytes` of the current device, 256-byte aligned, zeroed. Move-only. Throws Error(resource) when there are
+/// none left.
 class CudaBuffer {
  public:
   CudaBuffer() = default;
@@ -27,7 +28,8 @@ class CudaBuffer {
   std::int64_t bytes_ = 0;
 };
 
-/// `bytes` of page-locked host memory, zeroed, which the device copies to and from without the host. Move-only.
+/// `bytes` of page-locked host memory, zeroed, which the device copies to and from without the host.
+/// Move-only.
 class PinnedBuffer {
  public:
   PinnedBuffer() = default;

@@ -7,7 +7,8 @@
 namespace edgetrain::cuda {
 namespace {
 
-[[noreturn]] void fail(std::string_view what, std::string_view name, std::string_view words, std::source_location where) {
+[[noreturn]] void fail(std::string_view what, std::string_view name, std::string_view words,
+                       std::source_location where) {
   throw Error(ErrorClass::resource, fmt::format("CUDA: {}: {} ({})", what, words, name), where);
 }
 
@@ -18,12 +19,14 @@ void check(cudaError_t code, std::string_view what, std::source_location where) 
 }
 
 void check(cublasStatus_t code, std::string_view what, std::source_location where) {
-  if (code != CUBLAS_STATUS_SUCCESS) fail(what, cublasLtGetStatusName(code), cublasLtGetStatusString(code), where);
+  if (code != CUBLAS_STATUS_SUCCESS)
+    fail(what, cublasLtGetStatusName(code), cublasLtGetStatusString(code), where);
 }
 
 void check_noexcept(cudaError_t code, std::string_view what) noexcept {
   if (code == cudaSuccess) return;
-  std::fprintf(stderr, "CUDA: %.*s: %s\n", static_cast<int>(what.size()), what.data(), cudaGetErrorString(code));
+  std::fprintf(stderr, "CUDA: %.*s: %s\n", static_cast<int>(what.size()), what.data(),
+               cudaGetErrorString(code));
 }
 
 }  // namespace edgetrain::cuda

@@ -10,7 +10,8 @@
 
 namespace edgetrain {
 
-/// Marks the work queued on `stream` before its construction. No timing, so that recording costs next to nothing.
+/// Marks the work queued on `stream` before its construction. No timing, so that recording costs next to
+/// nothing.
 class CudaEvent {
  public:
   explicit CudaEvent(const CudaStream& stream);
@@ -28,8 +29,9 @@ class CudaEvent {
   cudaEvent_t event_ = nullptr;
 };
 
-/// Completion of all work queued on `stream` so far. Request::wait(CudaStream) orders on the device and never blocks the
-/// host; wait(HostStream), test() and wait_host() poll. what: for Request::describe(), e.g. "copy in blocks.3".
+/// Completion of all work queued on `stream` so far. Request::wait(CudaStream) orders on the device and never
+/// blocks the host; wait(HostStream), test() and wait_host() poll. what: for Request::describe(), e.g. "copy
+/// in blocks.3".
 [[nodiscard]] Request completion_of(const CudaStream& stream, std::string what);
 
 }  // namespace edgetrain

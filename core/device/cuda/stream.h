@@ -21,7 +21,8 @@ class CudaStream final : public Stream {
 
   /// Work queued from now on starts after `event` completes. Does not block the host.
   void wait(const CudaEvent& event);
-  /// Blocks the host until all queued work is done: for tests and teardown; the driver polls requests instead.
+  /// Blocks the host until all queued work is done: for tests and teardown; the driver polls requests
+  /// instead.
   void synchronize() const;
   [[nodiscard]] cudaStream_t handle() const { return stream_; }
 

@@ -77,11 +77,11 @@ void fold_scores(float* scores, std::int64_t keys, const ForwardScratch& s) {
     V top = before;
     for (std::int64_t j = 0; j < keys; ++j) top = hn::Max(top, hn::LoadU(d, scores + j * kQueryBlock + i));
     const V reference = hn::IfThenElse(hn::Eq(top, nothing), hn::Zero(d), top);
-    const V rescale = exp_f32(d, hn::Sub(before, reference));
+    const V rescale = exp_of_difference(d, hn::Sub(before, reference));
     V sum = hn::Mul(hn::LoadU(d, s.sum + i), rescale);
     for (std::int64_t j = 0; j < keys; ++j) {
       float* at = scores + j * kQueryBlock + i;
-      const V weight = exp_f32(d, hn::Sub(hn::LoadU(d, at), reference));
+      const V weight = exp_of_difference(d, hn::Sub(hn::LoadU(d, at), reference));
       hn::StoreU(weight, d, at);
       sum = hn::Add(sum, weight);
     }

@@ -128,7 +128,7 @@ void scores_to_gradient(std::int64_t keys, const BackwardScratch& s) {
     for (std::int64_t j = 0; j < keys; ++j) {
       float* weight = s.weights + j * kQueryBlock + i;
       float* dscore = s.dscores + j * kQueryBlock + i;
-      const V w = exp_f32(d, hn::Sub(hn::LoadU(d, weight), lse));
+      const V w = exp_of_difference(d, hn::Sub(hn::LoadU(d, weight), lse));
       hn::StoreU(w, d, weight);
       hn::StoreU(hn::Mul(w, hn::Sub(hn::LoadU(d, dscore), delta)), d, dscore);
     }

@@ -8,6 +8,7 @@
 #ifndef EDGETRAIN_CORE_OPS_CPU_CROSS_ENTROPY_ONCE
 #define EDGETRAIN_CORE_OPS_CPU_CROSS_ENTROPY_ONCE
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 
@@ -22,7 +23,7 @@ constexpr std::int32_t kIgnored = -100;
 
 /// softmax(x) = exp(x - maximum) / sum.
 struct Softmax {
-  float maximum, sum;
+  double maximum, sum;
 };
 
 }  // namespace
@@ -43,20 +44,20 @@ HWY_INLINE void add(Running& running, V x) {
   const D d;
   if (!hn::AllFalse(d, hn::Gt(x, running.maximum))) {
     const V grown = hn::Max(x, running.maximum);
-    running.sum = hn::Mul(running.sum, exp_f32(d, hn::Sub(running.maximum, grown)));
+    running.sum = hn::Mul(running.sum, exp_of_difference(d, hn::Sub(running.maximum, grown)));
     running.maximum = grown;
   }
-  running.sum = hn::Add(running.sum, exp_f32(d, hn::Sub(x, running.maximum)));
+  running.sum = hn::Add(running.sum, exp_of_difference(d, hn::Sub(x, running.maximum)));
 }
 
 HWY_INLINE Softmax total(const Running& running) {
   const D d;
   const V all = hn::MaxOfLanes(d, running.maximum);
-  const V scaled = hn::Mul(running.sum, exp_f32(d, hn::Sub(running.maximum, all)));
-  return {hn::GetLane(all), hn::GetLane(hn::SumOfLanes(d, scaled))};
+  const V scaled = hn::Mul(running.sum, exp_of_difference(d, hn::Sub(running.maximum, all)));
+  return {static_cast<double>(hn::GetLane(all)), static_cast<double>(hn::GetLane(hn::SumOfLanes(d, scaled)))};
 }
 
-Softmax softmax_of(const float* x, std::size_t n) {
+Softmax softmax_of_chunk(const float* x, std::size_t n) {
   const D d;
   const std::size_t lanes = hn::Lanes(d);
   // Finite, so that the first difference is not infinity minus infinity.
@@ -65,11 +66,24 @@ Softmax softmax_of(const float* x, std::size_t n) {
   for (; i + lanes <= n; i += lanes) add(running, hn::LoadU(d, x + i));
   if (i < n) {  // lanes past the end weigh nothing
     HWY_ALIGN float tail[hn::MaxLanes(d)];
-    hn::Store(hn::Set(d, -std::numeric_limits<float>::infinity()), d, tail);
+    hn::Store(set(-std::numeric_limits<float>::infinity()), d, tail);
     std::memcpy(tail, x + i, (n - i) * sizeof(float));
     add(running, hn::Load(d, tail));
   }
   return total(running);
+}
+
+// Chunks keep the f32 sums short: one lane would otherwise add up the whole vocabulary.
+Softmax softmax_of(const float* x, std::size_t n) {
+  constexpr std::size_t kChunk = 2048;
+  Softmax all = softmax_of_chunk(x, std::min(n, kChunk));
+  for (std::size_t i = kChunk; i < n; i += kChunk) {
+    const Softmax chunk = softmax_of_chunk(x + i, std::min(kChunk, n - i));
+    const double maximum = std::max(all.maximum, chunk.maximum);
+    all.sum = all.sum * std::exp(all.maximum - maximum) + chunk.sum * std::exp(chunk.maximum - maximum);
+    all.maximum = maximum;
+  }
+  return all;
 }
 
 void store_tail(V value, float* to, Tail tail) {
@@ -83,7 +97,7 @@ template <typename T>
 void gradient(const float* x, std::size_t n, float maximum, float factor, T* dx) {
   const V shift = set(maximum), times = set(factor);
   for_lanes(n, [&](std::size_t i, auto part) {
-    const V value = hn::Mul(exp_f32(D(), hn::Sub(load(x + i, part), shift)), times);
+    const V value = hn::Mul(exp_of_difference(D(), hn::Sub(load(x + i, part), shift)), times);
     if constexpr (std::is_same_v<T, float> && std::is_same_v<decltype(part), Tail>) {
       store_tail(value, dx + i, part);
     } else {
@@ -108,18 +122,19 @@ void row_kernel(const Tensor& logits, std::int32_t target, const Tensor& loss, c
   const float* x = logits.row<float>(r);
   const auto n = static_cast<std::size_t>(logits.cols);
   const Softmax softmax = softmax_of(x, n);
-  const double shifted = static_cast<double>(x[target]) - static_cast<double>(softmax.maximum);
-  *loss.row<float>(r) = static_cast<float>(std::log(static_cast<double>(softmax.sum)) - shifted);
+  const double shifted = static_cast<double>(x[target]) - softmax.maximum;
+  *loss.row<float>(r) = static_cast<float>(std::log(softmax.sum) - shifted);
   if (dlogits.absent()) return;
   // The target's own gradient apart: p - 1 in double keeps its digits when p is near 1.
-  const double p = std::exp(shifted) / static_cast<double>(softmax.sum);
+  const double p = std::exp(shifted) / softmax.sum;
   const auto at_target = static_cast<float>((p - 1.0) * static_cast<double>(scale));
-  const float factor = scale / softmax.sum;
+  const auto factor = static_cast<float>(static_cast<double>(scale) / softmax.sum);
+  const auto maximum = static_cast<float>(softmax.maximum);  // it is one of the logits
   if (dlogits.dtype == Dtype::f32) {
-    gradient(x, n, softmax.maximum, factor, dlogits.row<float>(r));
+    gradient(x, n, maximum, factor, dlogits.row<float>(r));
     dlogits.row<float>(r)[target] = at_target;
   } else {
-    gradient(x, n, softmax.maximum, factor, dlogits.row<Bf16>(r));
+    gradient(x, n, maximum, factor, dlogits.row<Bf16>(r));
     dlogits.row<std::uint16_t>(r)[target] = bf16_from_float(at_target);
   }
 }

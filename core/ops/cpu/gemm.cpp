@@ -31,7 +31,7 @@ struct Entry {
 };
 
 struct ShapeHash {
-  std::size_t operator()(const GemmShape& s) const {
+  std::size_t operator()(const ProductShape& s) const {
     std::uint64_t h = 0x9e3779b97f4a7c15U;
     const auto mix = [&](std::int64_t value) {
       h = (h ^ static_cast<std::uint64_t>(value)) * 0xff51afd7ed558ccdU;
@@ -95,7 +95,7 @@ class Product {
         multiply(thread, kp, first, tiles);
       }
     }
-    if (plan_.accumulator == Accumulator::full) narrow_all();
+    if (plan_.accumulator == Accumulator::full) finish_all();
   }
 
   // The work-sharing loops below are orphaned: without a region they run on the one thread. Each ends in a barrier.
@@ -146,8 +146,19 @@ class Product {
     note(dnnl_primitive_execute(kernel.primitive.get(), objects.stream.get(), count, list.data()));
     if (plan_.accumulator == Accumulator::tile) {
       const std::int64_t n = plan_.cols.size(col);
-      narrow_rows(reinterpret_cast<const float*>(destination(thread, row, col)), n, plan_.rows.size(row), n,
-                  c_.row<std::uint16_t>(plan_.rows.begin(row)) + plan_.cols.begin(col), plan_.shape.ldc);
+      finish(destination(thread, row, col), n, plan_.rows.begin(row), plan_.rows.size(row), plan_.cols.begin(col), n);
+    }
+  }
+
+  // c (rows x cols at row, col) takes what was accumulated in f32.
+  void finish(const std::byte* acc, std::int64_t acc_ld, std::int64_t row, std::int64_t rows, std::int64_t col,
+              std::int64_t cols) {
+    const auto* from = reinterpret_cast<const float*>(acc);
+    const auto& s = plan_.shape;
+    if (s.out == Dtype::bf16) {
+      narrow_rows(from, acc_ld, rows, cols, c_.row<std::uint16_t>(row) + col, s.ldc);
+    } else {
+      store_rows(from, acc_ld, rows, cols, c_.row<float>(row) + col, s.ldc, s.accumulate);
     }
   }
 
@@ -185,12 +196,12 @@ class Product {
     pack_rows({bias_.data, n, false, Dtype::bf16}, 1, n, scratch_ + plan_.scratch.bias, Dtype::f32, n, 1, n);
   }
 
-  void narrow_all() {
-    const auto* acc = reinterpret_cast<const float*>(scratch_ + plan_.scratch.full_acc);
+  void finish_all() {
+    const std::byte* acc = scratch_ + plan_.scratch.full_acc;
     const std::int64_t n = plan_.shape.n;
 #pragma omp for schedule(static)
     for (std::int64_t r = 0; r < plan_.shape.m; ++r) {
-      narrow_rows(acc + r * n, n, 1, n, c_.row<std::uint16_t>(r), plan_.shape.ldc);
+      finish(acc + r * n * size_of(Dtype::f32), n, r, 1, 0, n);
     }
   }
 
@@ -243,7 +254,7 @@ class Product {
 };
 
 // K = 0: an empty sum.
-void only_bias(const GemmShape& shape, const Tensor& c, const Tensor& bias) {
+void only_bias(const ProductShape& shape, const Tensor& c, const Tensor& bias) {
   if (shape.accumulate) return;
   const auto row_bytes = static_cast<std::size_t>(shape.n * size_of(shape.out));
   for (std::int64_t r = 0; r < shape.m; ++r) {
@@ -264,14 +275,14 @@ class Gemm::Impl {
  public:
   explicit Impl(const CpuEnv& of) : env(of), engine(dnnl::engine::kind::cpu, 0) {}
 
-  Entry& find(const GemmShape& shape) {
+  Entry& find(const ProductShape& shape) {
     const auto found = entries.find(shape);
     if (found != entries.end()) return *found->second;
     auto made = std::make_unique<Entry>(Entry{GemmPlan(engine, shape, env.threads, env.widen_bf16), {}, {}});
     return *entries.emplace(shape, std::move(made)).first->second;
   }
 
-  Entry& find_compiled(const GemmShape& shape) {
+  Entry& find_compiled(const ProductShape& shape) {
     Entry& entry = find(shape);
     if (entry.threads.empty()) {
       entry.plan.compile();
@@ -282,14 +293,14 @@ class Gemm::Impl {
 
   const CpuEnv& env;
   dnnl::engine engine;
-  std::unordered_map<GemmShape, std::unique_ptr<Entry>, ShapeHash> entries;
+  std::unordered_map<ProductShape, std::unique_ptr<Entry>, ShapeHash> entries;
 };
 
 Gemm::Gemm(const CpuEnv& env) : impl_(std::make_unique<Impl>(env)) {}
 Gemm::~Gemm() = default;
 
 void Gemm::run(Tensor a, bool trans_a, Tensor b, bool trans_b, Tensor c, float beta, Tensor bias) {
-  const GemmShape shape = gemm_shape(a, trans_a, b, trans_b, c, beta, bias);
+  const ProductShape shape = product_shape(a, trans_a, b, trans_b, c, beta, bias);
   if (shape.m == 0 || shape.n == 0) return;
   if (shape.k == 0) {
     only_bias(shape, c, bias);
@@ -301,11 +312,11 @@ void Gemm::run(Tensor a, bool trans_a, Tensor b, bool trans_b, Tensor c, float b
 }
 
 std::int64_t Gemm::scratch_bytes(Tensor a, bool trans_a, Tensor b, bool trans_b, Tensor c, float beta, Tensor bias) {
-  return impl_->find(gemm_shape(a, trans_a, b, trans_b, c, beta, bias)).plan.scratch.total;
+  return impl_->find(product_shape(a, trans_a, b, trans_b, c, beta, bias)).plan.scratch.total;
 }
 
 void Gemm::prepare(Tensor a, bool trans_a, Tensor b, bool trans_b, Tensor c, float beta, Tensor bias) {
-  const GemmShape shape = gemm_shape(a, trans_a, b, trans_b, c, beta, bias);
+  const ProductShape shape = product_shape(a, trans_a, b, trans_b, c, beta, bias);
   if (shape.m > 0 && shape.n > 0 && shape.k > 0) (void)impl_->find_compiled(shape);
 }
 

@@ -101,38 +101,55 @@ HWY_INLINE void zip8(const std::uint16_t* row0, const std::uint16_t* row1, std::
 
 #endif
 
-// dst (cols, rows) = src (rows, cols)^T, row(r) the address of a source row. Sixteen source rows at a time fill whole
-// cache lines of dst.
-template <typename Row>
-void transpose32(const Row& row, std::int64_t rows, std::int64_t cols, std::uint32_t* dst, std::int64_t dst_ld) {
-  const std::int64_t whole_rows = rows / 4 * 4, whole_cols = cols / 4 * 4;
-  for (std::int64_t r0 = 0; r0 < whole_rows; r0 += 16) {
-    const std::int64_t r1 = std::min(whole_rows, r0 + 16);
-    for (std::int64_t c = 0; c < whole_cols; c += 4) {
-      for (std::int64_t r = r0; r < r1; r += 4) {
-        transpose_4x4([&](int i) { return row(r + i) + c; }, dst + c * dst_ld + r, dst_ld);
+// dst (cols, rows) = src (rows, cols)^T in square blocks of one cache line on a side. small(r, c, to, to_ld) turns a
+// kSmall x kSmall block; one(r, c) is an element. Where rows of dst are a multiple of 4 KiB apart, their lines push each
+// other out of the L1 cache between their parts: then a block is turned in a buffer and written in whole lines. (Always
+// would be slower: the processor cannot forward four small stores to one large load.)
+template <std::int64_t kSmall, std::int64_t kSide, typename T, typename Small, typename One>
+HWY_INLINE void transpose_blocks(std::int64_t rows, std::int64_t cols, T* dst, std::int64_t dst_ld, const Small& small,
+                                 const One& one) {
+  constexpr auto kSize = static_cast<std::int64_t>(sizeof(T));
+  HWY_ALIGN T block[kSide * kSide];
+  const bool buffered = dst_ld * kSize % 4096 == 0;
+  const std::int64_t whole_rows = rows / kSide * kSide, whole_cols = cols / kSide * kSide;
+  for (std::int64_t r0 = 0; r0 < whole_rows; r0 += kSide) {
+    for (std::int64_t c0 = 0; c0 < whole_cols; c0 += kSide) {
+      T* to = buffered ? block : dst + c0 * dst_ld + r0;
+      const std::int64_t to_ld = buffered ? kSide : dst_ld;
+      for (std::int64_t c = 0; c < kSide; c += kSmall) {
+        for (std::int64_t r = 0; r < kSide; r += kSmall) small(r0 + r, c0 + c, to + c * to_ld + r, to_ld);
+      }
+      for (std::int64_t c = 0; buffered && c < kSide; ++c) {
+        std::memcpy(dst + (c0 + c) * dst_ld + r0, block + c * kSide, static_cast<std::size_t>(kSide * kSize));
       }
     }
   }
   for (std::int64_t r = 0; r < rows; ++r) {
-    for (std::int64_t c = r < whole_rows ? whole_cols : 0; c < cols; ++c) dst[c * dst_ld + r] = load1(row(r) + c);
+    for (std::int64_t c = r < whole_rows ? whole_cols : 0; c < cols; ++c) dst[c * dst_ld + r] = one(r, c);
   }
+}
+
+// row(r): the address of a source row.
+template <typename Row>
+void transpose32(const Row& row, std::int64_t rows, std::int64_t cols, std::uint32_t* dst, std::int64_t dst_ld) {
+  constexpr std::int64_t kSide = 16;
+  transpose_blocks<4, kSide>(
+      rows, cols, dst, dst_ld,
+      [&](std::int64_t r, std::int64_t c, std::uint32_t* to, std::int64_t to_ld) {
+        transpose_4x4([&](int i) { return row(r + i) + c; }, to, to_ld);
+      },
+      [&](std::int64_t r, std::int64_t c) { return load1(row(r) + c); });
 }
 
 void transpose16(const std::uint16_t* src, std::int64_t src_ld, std::int64_t rows, std::int64_t cols,
                  std::uint16_t* dst, std::int64_t dst_ld) {
-  const std::int64_t whole_rows = rows / 8 * 8, whole_cols = cols / 8 * 8;
-  for (std::int64_t r0 = 0; r0 < whole_rows; r0 += 32) {
-    const std::int64_t r1 = std::min(whole_rows, r0 + 32);
-    for (std::int64_t c = 0; c < whole_cols; c += 8) {
-      for (std::int64_t r = r0; r < r1; r += 8) {
-        transpose_8x8(src + r * src_ld + c, src_ld, dst + c * dst_ld + r, dst_ld);
-      }
-    }
-  }
-  for (std::int64_t r = 0; r < rows; ++r) {
-    for (std::int64_t c = r < whole_rows ? whole_cols : 0; c < cols; ++c) dst[c * dst_ld + r] = src[r * src_ld + c];
-  }
+  constexpr std::int64_t kSide = 32;
+  transpose_blocks<8, kSide>(
+      rows, cols, dst, dst_ld,
+      [&](std::int64_t r, std::int64_t c, std::uint16_t* to, std::int64_t to_ld) {
+        transpose_8x8(src + r * src_ld + c, src_ld, to, to_ld);
+      },
+      [&](std::int64_t r, std::int64_t c) { return src[r * src_ld + c]; });
 }
 
 void widen_row(const std::uint16_t* src, std::int64_t n, float* dst) {
@@ -231,6 +248,25 @@ void narrow_kernel(const float* acc, std::int64_t acc_ld, std::int64_t rows, std
   for (std::int64_t r = 0; r < rows; ++r) narrow_row(acc + r * acc_ld, cols, c + r * c_ld);
 }
 
+void add_row(const float* acc, std::int64_t n, float* c) {
+  const D d;
+  const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
+  std::int64_t i = 0;
+  for (; i + lanes <= n; i += lanes) hn::StoreU(hn::Add(hn::LoadU(d, c + i), hn::LoadU(d, acc + i)), d, c + i);
+  for (; i < n; ++i) c[i] += acc[i];
+}
+
+void store_kernel(const float* acc, std::int64_t acc_ld, std::int64_t rows, std::int64_t cols, float* c,
+                  std::int64_t c_ld, bool add) {
+  for (std::int64_t r = 0; r < rows; ++r) {
+    if (add) {
+      add_row(acc + r * acc_ld, cols, c + r * c_ld);
+    } else {
+      std::memcpy(c + r * c_ld, acc + r * acc_ld, static_cast<std::size_t>(cols) * sizeof(float));
+    }
+  }
+}
+
 // NOLINTNEXTLINE(google-readability-namespace-comments)
 }  // namespace HWY_NAMESPACE
 }  // namespace edgetrain::cpu
@@ -242,6 +278,7 @@ namespace edgetrain::cpu {
 HWY_EXPORT(rows_kernel);
 HWY_EXPORT(pairs_kernel);
 HWY_EXPORT(narrow_kernel);
+HWY_EXPORT(store_kernel);
 
 void pack_rows(const PackSource& src, std::int64_t rows, std::int64_t cols, void* dst, Dtype dst_dtype,
                std::int64_t dst_ld, std::int64_t padded_rows, std::int64_t padded_cols) {
@@ -264,6 +301,11 @@ void pack_pairs(const PackSource& src, std::int64_t rows, std::int64_t cols, voi
 void narrow_rows(const float* acc, std::int64_t acc_ld, std::int64_t rows, std::int64_t cols, std::uint16_t* c,
                  std::int64_t c_ld) {
   HWY_DYNAMIC_DISPATCH(narrow_kernel)(acc, acc_ld, rows, cols, c, c_ld);
+}
+
+void store_rows(const float* acc, std::int64_t acc_ld, std::int64_t rows, std::int64_t cols, float* c,
+                std::int64_t c_ld, bool add) {
+  HWY_DYNAMIC_DISPATCH(store_kernel)(acc, acc_ld, rows, cols, c, c_ld, add);
 }
 
 }  // namespace edgetrain::cpu

@@ -39,4 +39,8 @@ void pack_pairs(const PackSource& src, std::int64_t rows, std::int64_t cols, voi
 void narrow_rows(const float* acc, std::int64_t acc_ld, std::int64_t rows, std::int64_t cols, std::uint16_t* c,
                  std::int64_t c_ld);
 
+/// c (rows, cols) f32 <- acc, or += acc.
+void store_rows(const float* acc, std::int64_t acc_ld, std::int64_t rows, std::int64_t cols, float* c,
+                std::int64_t c_ld, bool add);
+
 }  // namespace edgetrain::cpu

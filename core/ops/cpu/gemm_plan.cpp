@@ -16,14 +16,16 @@ using Type = dnnl::memory::data_type;
 constexpr std::int64_t kFewRows = 24;
 // Less work than this is done before a second thread has woken up.
 constexpr std::int64_t kSerialFlops = 400'000;
-// Whole-B packing stops here (the logits of a large vocabulary take the plain way), and panels are made this large.
+// B is packed whole up to here, because a tile must be whole rows of C; beyond (logits of a large vocabulary) in panels,
+// and tiles go through scratch.
 constexpr std::int64_t kPackedBytes = std::int64_t{64} << 20;
 constexpr std::int64_t kPanelBytes = std::int64_t{16} << 20;
-// Widened K is cut in panels of this many; shorter K stays whole.
+// Packed K is cut in panels of this many; K up to kWholeDepth stays whole.
 constexpr std::int64_t kDepthTile = 2048;
 constexpr std::int64_t kWholeDepth = 8192;
-constexpr std::int64_t kPlainCols = 768;
-constexpr std::int64_t kMostRows = 256, kLeastRows = 32, kRowTasks = 8;
+constexpr std::int64_t kColumnTile = 768;
+// Enough tasks that two to eight threads end together, unless rows get so few that a tile is all overhead.
+constexpr std::int64_t kTasks = 8, kMostRows = 256, kLeastRows = 32;
 
 constexpr std::int64_t round_up(std::int64_t value, std::int64_t to) { return (value + to - 1) / to * to; }
 
@@ -46,9 +48,9 @@ std::int64_t row_stride(const Tensor& t) { return t.rows <= 1 ? std::max<std::in
 
 }  // namespace
 
-GemmShape gemm_shape(const Tensor& a, bool trans_a, const Tensor& b, bool trans_b, const Tensor& c, float beta,
+ProductShape product_shape(const Tensor& a, bool trans_a, const Tensor& b, bool trans_b, const Tensor& c, float beta,
                      const Tensor& bias) {
-  GemmShape s;
+  ProductShape s;
   s.m = c.rows;
   s.n = c.cols;
   s.k = trans_a ? a.rows : a.cols;
@@ -80,7 +82,7 @@ GemmShape gemm_shape(const Tensor& a, bool trans_a, const Tensor& b, bool trans_
 OneThread::OneThread() : before_(omp_get_max_threads()) { omp_set_num_threads(1); }
 OneThread::~OneThread() { omp_set_num_threads(before_); }
 
-GemmPlan::GemmPlan(const dnnl::engine& engine, const GemmShape& of, int threads, bool widen_bf16)
+GemmPlan::GemmPlan(const dnnl::engine& engine, const ProductShape& of, int threads, bool widen_bf16)
     : shape(of), widen(widen_bf16 && of.in == Dtype::bf16) {
   if (shape.m == 0 || shape.n == 0 || shape.k == 0) return;
   const OneThread one;
@@ -88,37 +90,36 @@ GemmPlan::GemmPlan(const dnnl::engine& engine, const GemmShape& of, int threads,
   blocked_b = true;
   cut(threads);
   describe(engine);
-  lay_out(threads);
+  lay_out();
 }
 
 // First as if oneDNN took the packed way; describe() comes back here when it does not.
 void GemmPlan::cut(int threads) {
   const auto& s = shape;
   team = 2 * s.m * s.n * s.k < kSerialFlops ? 1 : threads;
-  const bool whole_k = s.k <= kWholeDepth || !widen;
-  depth = {s.k, whole_k ? s.k : kDepthTile};
-  accumulator = !widen || s.out == Dtype::f32 ? Accumulator::none
-                : depth.count() > 1           ? Accumulator::full
-                                              : Accumulator::tile;
-  tile_out = accumulator == Accumulator::none ? s.out : Dtype::f32;
-
-  const std::int64_t bytes = s.n * depth.tile * size_of(tile_dtype);
-  const bool dense_c = accumulator != Accumulator::none || s.ldc == s.n;
-  blocked_b = blocked_b && dense_c && bytes <= kPackedBytes && (widen || s.m >= kFewRows) && s.k <= kWholeDepth;
-  const bool whole_n = blocked_b && accumulator != Accumulator::tile;
-  rows = {s.m, std::clamp(round_up((s.m + kRowTasks - 1) / kRowTasks, kLeastRows), kLeastRows, kMostRows)};
-  rows.tile = std::min(rows.tile, s.m);
-  cols = {s.n, whole_n ? s.n : even_tile(s.n, kPlainCols, kPackColumns)};
-
+  blocked_b = blocked_b && (widen || s.m >= kFewRows);
   pack_b = blocked_b || widen;
-  pack_a = widen || (blocked_b && (s.trans_a || s.lda != s.k));
-  const std::int64_t tile_bytes = cols.tile * depth.tile * size_of(tile_dtype);
-  group_cols = pack_b ? std::max<std::int64_t>(1, kPanelBytes / tile_bytes) * cols.tile : round_up(s.n, cols.tile);
-  group_cols = std::min(group_cols, cols.count() * cols.tile);
+  depth = {s.k, pack_b && s.k > kWholeDepth ? kDepthTile : s.k};
+  const std::int64_t size = size_of(tile_dtype);
+  const bool widened_result = widen && s.out == Dtype::bf16;
+  const bool whole_n = blocked_b && !widened_result && s.ldc == s.n && s.n * depth.tile * size <= kPackedBytes;
+  cols = {s.n, whole_n ? s.n : even_tile(s.n, kColumnTile, kPackColumns)};
+  // A tile may be written into c itself if c takes f32 (or one rounding) and, for the packed way, if the tile is all of
+  // a dense row.
+  const bool direct = depth.count() > 1 ? s.out == Dtype::f32 && (whole_n || !blocked_b)
+                                        : whole_n || (!blocked_b && !widened_result);
+  accumulator = direct ? Accumulator::none : depth.count() > 1 ? Accumulator::full : Accumulator::tile;
+  tile_out = direct ? s.out : Dtype::f32;
+
+  const std::int64_t share = (s.m * cols.count() + kTasks - 1) / kTasks;
+  rows = {s.m, std::min(s.m, std::clamp(share / kLeastRows * kLeastRows, kLeastRows, kMostRows))};
+  pack_a = widen || (blocked_b && (s.trans_a || s.lda != depth.tile));
+  const std::int64_t panel = std::max<std::int64_t>(1, kPanelBytes / (cols.tile * depth.tile * size)) * cols.tile;
+  group_cols = pack_b ? std::min(panel, cols.count() * cols.tile) : cols.count() * cols.tile;
 }
 
 std::int64_t GemmPlan::tile_ldc() const {
-  return accumulator == Accumulator::full ? shape.n : accumulator == Accumulator::tile ? cols.tile : shape.ldc;
+  return accumulator == Accumulator::full ? shape.n : shape.ldc;
 }
 
 dnnl::matmul::primitive_desc GemmPlan::describe_tile(const dnnl::engine& engine, TileKind kind) const {
@@ -132,7 +133,7 @@ dnnl::matmul::primitive_desc GemmPlan::describe_tile(const dnnl::engine& engine,
   const auto dst = strided(m, n, tile_out, false, accumulator == Accumulator::tile ? n : tile_ldc());
   dnnl::primitive_attr attributes;
   attributes.set_scratchpad_mode(dnnl::scratchpad_mode::user);
-  if (kind.later_k || shape.accumulate) {
+  if (kind.later_k || (shape.accumulate && accumulator == Accumulator::none)) {
     dnnl::post_ops sum;
     sum.append_sum(1.0F);
     attributes.set_post_ops(sum);
@@ -165,7 +166,7 @@ void GemmPlan::describe(const dnnl::engine& engine) {
   }
 }
 
-void GemmPlan::lay_out(int) {
+void GemmPlan::lay_out() {
   const std::int64_t size = size_of(tile_dtype);
   const std::int64_t depth_block = tile_dtype == Dtype::bf16 ? 32 : 16;
   packed_b_tile_bytes = !pack_b     ? 0

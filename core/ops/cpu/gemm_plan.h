@@ -2,9 +2,9 @@
 //
 // Internal to gemm.cpp and its tests. Two ways, by what oneDNN 2.6 offers:
 //   packed: B in blocks of 64 columns, the A tile and the C tile dense. Fastest (its "brgemm"), but it takes no row
-//           strides, so A is packed unless it is dense, and C must have no columns beside the tile.
-//   plain:  B and A as they are (its "gemm"), any strides: logits and their gradients, where copies would cost more
-//           than they save, and processors without AVX-512.
+//           strides, so A is packed unless it is dense, and a tile of a strided or very wide C goes through scratch.
+//   plain:  B and A as they are (its "gemm"), any strides: a few rows, where a copy of B costs more than it saves, and
+//           processors without AVX-512.
 // Widened bf16 is fp32 by either way, from tiles that were widened into scratch.
 #pragma once
 
@@ -20,15 +20,15 @@
 namespace edgetrain::cpu {
 
 /// All that a plan depends on, without addresses. C (m, n) = op(a) (m, k) * op(b) (k, n).
-struct GemmShape {
+struct ProductShape {
   std::int64_t m = 0, n = 0, k = 0;
   std::int64_t lda = 0, ldb = 0, ldc = 0;  // row strides as stored
   bool trans_a = false, trans_b = false, accumulate = false, has_bias = false;
   Dtype in = Dtype::f32, out = Dtype::f32;
-  [[nodiscard]] bool operator==(const GemmShape&) const = default;
+  [[nodiscard]] bool operator==(const ProductShape&) const = default;
 };
 /// Checks shapes and dtypes as Ops::gemm states them: Error(internal).
-[[nodiscard]] GemmShape gemm_shape(const Tensor& a, bool trans_a, const Tensor& b, bool trans_b, const Tensor& c,
+[[nodiscard]] ProductShape product_shape(const Tensor& a, bool trans_a, const Tensor& b, bool trans_b, const Tensor& c,
                                    float beta, const Tensor& bias);
 
 /// Which tile a kernel is for. Edge: the last tile of a dimension that its size does not divide.
@@ -50,11 +50,11 @@ struct Cut {
   [[nodiscard]] bool edge(std::int64_t i) const { return size(i) != tile; }
 };
 
-/// What lies between tiles and a bf16 C when oneDNN does not write it itself.
+/// Where the products of tiles go.
 enum class Accumulator : std::uint8_t {
-  none,  // tiles write c
-  tile,  // f32, one tile per thread: a widened product is rounded when its tile is done
-  full,  // f32, all of C: K comes in several panels
+  none,  // into c
+  tile,  // into a dense f32 tile of the thread, from there into c
+  full,  // into a dense f32 matrix, because K comes in several panels; from there into c
 };
 
 /// One oneDNN product of a tile kind.
@@ -74,12 +74,12 @@ struct GemmScratch {
 class GemmPlan {
  public:
   /// Decides everything and asks oneDNN for descriptors; compiles nothing.
-  GemmPlan(const dnnl::engine& engine, const GemmShape& shape, int threads, bool widen);
+  GemmPlan(const dnnl::engine& engine, const ProductShape& shape, int threads, bool widen);
 
   /// Compiles the kernels that the plan uses. Idempotent.
   void compile();
 
-  GemmShape shape;
+  ProductShape shape;
   Dtype tile_dtype = Dtype::f32;  // of the operands that oneDNN sees
   Dtype tile_out = Dtype::f32;    // of what it writes
   int team = 1;                   // threads worth waking for this much work
@@ -93,14 +93,14 @@ class GemmPlan {
   GemmScratch scratch;
   std::array<std::unique_ptr<TileKernel>, kTileKinds> kernels;
 
-  [[nodiscard]] std::int64_t tile_ldc() const;
   [[nodiscard]] const TileKernel& kernel(TileKind kind) const { return *kernels[kind.index()]; }
 
  private:
+  [[nodiscard]] std::int64_t tile_ldc() const;
   void cut(int threads);
   void describe(const dnnl::engine& engine);
   [[nodiscard]] dnnl::matmul::primitive_desc describe_tile(const dnnl::engine& engine, TileKind kind) const;
-  void lay_out(int threads);
+  void lay_out();
 };
 
 /// oneDNN decides blocking and scratch by OpenMP's number of threads; tiles are made and run with one.

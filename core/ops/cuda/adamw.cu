@@ -1,5 +1,5 @@
-// AdamW, element by element in the order of core/ops/cpu/update_scalar.h, so that a state that moves between host and
-// device goes on with the same bits. Needs -fmad=false and IEEE division and root (nvcc's defaults).
+// AdamW, element by element in the order of core/ops/cpu/update_scalar.h, so that a state that moves between
+// host and device goes on with the same bits. Needs -fmad=false and IEEE division and root (nvcc's defaults).
 #include "core/ops/cuda/element.cuh"
 #include "core/ops/cuda/kernels.h"
 
@@ -34,11 +34,11 @@ struct Target<void> {
   __device__ void store(std::int64_t, float) const {}
 };
 
-// One element a thread: neighbouring threads read neighbouring words, which fills whole lines whatever the range's
-// first element is; ranges of a bucket begin anywhere.
+// One element a thread: neighbouring threads read neighbouring words, which fills whole lines whatever the
+// range's first element is; ranges of a bucket begin anywhere.
 template <typename Grad, typename Out>
-__global__ void adamw_kernel(AdamWFactors f, const Grad* grad, float* master, float* m, float* v, Target<Out> out,
-                             std::int64_t n) {
+__global__ void adamw_kernel(AdamWFactors f, const Grad* grad, float* master, float* m, float* v,
+                             Target<Out> out, std::int64_t n) {
   const std::int64_t i = static_cast<std::int64_t>(blockIdx.x) * kThreads + threadIdx.x;
   if (i >= n) return;
   const Element next = updated(f, to_float(grad[i]), {master[i], m[i], v[i]});
@@ -49,8 +49,8 @@ __global__ void adamw_kernel(AdamWFactors f, const Grad* grad, float* master, fl
 }
 
 template <typename Grad, typename Out>
-cudaError_t launch(const AdamWFactors& f, const Matrix& grad, const Matrix& master, const Matrix& m, const Matrix& v,
-                   const Matrix& out, cudaStream_t stream) {
+cudaError_t launch(const AdamWFactors& f, const Matrix& grad, const Matrix& master, const Matrix& m,
+                   const Matrix& v, const Matrix& out, cudaStream_t stream) {
   const std::int64_t n = master.cols;
   if (n == 0) return cudaSuccess;
   adamw_kernel<Grad, Out><<<static_cast<unsigned>((n + kThreads - 1) / kThreads), kThreads, 0, stream>>>(
@@ -60,13 +60,16 @@ cudaError_t launch(const AdamWFactors& f, const Matrix& grad, const Matrix& mast
 }
 
 template <typename Grad>
-cudaError_t adamw_of(const AdamWFactors& f, const Matrix& grad, const Matrix& master, const Matrix& m, const Matrix& v,
-                     const Matrix& out, cudaStream_t stream) {
+cudaError_t adamw_of(const AdamWFactors& f, const Matrix& grad, const Matrix& master, const Matrix& m,
+                     const Matrix& v, const Matrix& out, cudaStream_t stream) {
   if (out.data == nullptr) return launch<Grad, void>(f, grad, master, m, v, out, stream);
   switch (out.dtype) {
-    case Dtype::bf16: return launch<Grad, __nv_bfloat16>(f, grad, master, m, v, out, stream);
-    case Dtype::f16: return launch<Grad, __half>(f, grad, master, m, v, out, stream);
-    default: return cudaErrorInvalidValue;
+    case Dtype::bf16:
+      return launch<Grad, __nv_bfloat16>(f, grad, master, m, v, out, stream);
+    case Dtype::f16:
+      return launch<Grad, __half>(f, grad, master, m, v, out, stream);
+    default:
+      return cudaErrorInvalidValue;
   }
 }
 

@@ -33,8 +33,9 @@ void CudaOps::gemm(Tensor a, bool trans_a, Tensor b, bool trans_b, Tensor c, flo
 
 void CudaOps::rms_norm(Tensor x, Tensor w, float eps, Tensor y, Tensor rstd) {
   check::rms_norm(x, w, y, rstd);
-  cuda::check(cuda::rms_norm(matrix_of(x), matrix_of(w), eps, matrix_of(y), matrix_of(rstd), stream_.handle()),
-              "rms_norm");
+  cuda::check(
+      cuda::rms_norm(matrix_of(x), matrix_of(w), eps, matrix_of(y), matrix_of(rstd), stream_.handle()),
+      "rms_norm");
 }
 
 void CudaOps::add(Tensor a, Tensor b, Tensor y) {
@@ -49,13 +50,13 @@ void CudaOps::copy(Tensor src, Tensor dst) {
   cuda::check(cuda::convert(matrix_of(src), matrix_of(dst), stream_.handle()), "copy");
 }
 
-void CudaOps::adamw(const AdamWConstants& c, const UpdateScalars& s, Tensor grad, Tensor master, Tensor m, Tensor v,
-                    Tensor out) {
+void CudaOps::adamw(const AdamWConstants& c, const UpdateScalars& s, Tensor grad, Tensor master, Tensor m,
+                    Tensor v, Tensor out) {
   check::adamw(grad, master, m, v, out);
   const cuda::AdamWFactors factors{c.beta1, c.beta2,      c.eps,   c.weight_decay,
                                    s.lr,    s.grad_scale, s.bias1, s.bias2};
-  cuda::check(cuda::adamw(factors, matrix_of(grad), matrix_of(master), matrix_of(m), matrix_of(v), matrix_of(out),
-                          stream_.handle()),
+  cuda::check(cuda::adamw(factors, matrix_of(grad), matrix_of(master), matrix_of(m), matrix_of(v),
+                          matrix_of(out), stream_.handle()),
               "adamw");
 }
 

@@ -1,9 +1,10 @@
-// The operators on a GPU, as far as they are built: gemm, rms_norm, add, adamw and copy. All others refuse by name
-// (PartialOps); there is no quiet way back to the CPU.
+// The operators on a GPU, as far as they are built: gemm, rms_norm, add, adamw and copy. All others refuse by
+// name (PartialOps); there is no quiet way back to the CPU.
 //
-// Calls queue work on the stream and return; results are there when the stream has got that far (completion_of).
-// Tensors are in device memory. Nothing is allocated: scratch comes from the Workspace, whose base is a CudaBuffer. A
-// second call may get the same scratch, which is right because the stream runs them in order.
+// Calls queue work on the stream and return; results are there when the stream has got that far
+// (completion_of). Tensors are in device memory. Nothing is allocated: scratch comes from the Workspace,
+// whose base is a CudaBuffer. A second call may get the same scratch, which is right because the stream runs
+// them in order.
 #pragma once
 
 #include "core/device/cuda/stream.h"

@@ -1,4 +1,5 @@
-// Scratch of the CUDA operators for the dry device: pure arithmetic, needs neither a GPU nor the toolkit to be run.
+// Scratch of the CUDA operators for the dry device: pure arithmetic, needs neither a GPU nor the toolkit to
+// be run.
 #pragma once
 
 #include "core/ops/cuda/gemm.h"

@@ -1,4 +1,5 @@
-// Elements on the device: loads to f32, stores with one rounding, and groups of them moved in 16-byte accesses.
+// Elements on the device: loads to f32, stores with one rounding, and groups of them moved in 16-byte
+// accesses.
 #pragma once
 
 #include <cuda_bf16.h>
@@ -39,7 +40,8 @@ inline constexpr int kPack = 4;
 /// True when the rows of a matrix can be moved in packs.
 template <typename T>
 inline bool packs(const void* data, std::int64_t stride, std::int64_t cols) {
-  return reinterpret_cast<std::uintptr_t>(data) % (sizeof(T) * kPack) == 0 && stride % kPack == 0 && cols % kPack == 0;
+  return reinterpret_cast<std::uintptr_t>(data) % (sizeof(T) * kPack) == 0 && stride % kPack == 0 &&
+         cols % kPack == 0;
 }
 
 }  // namespace edgetrain::cuda

@@ -1,5 +1,5 @@
-// Sums, conversions and broadcasts: one thread for each pack of four columns, or for each element where addresses or
-// widths do not allow packs. Memory-bound; both forms give the same bits.
+// Sums, conversions and broadcasts: one thread for each pack of four columns, or for each element where
+// addresses or widths do not allow packs. Memory-bound; both forms give the same bits.
 #include "core/ops/cuda/element.cuh"
 #include "core/ops/cuda/kernels.h"
 
@@ -28,11 +28,14 @@ struct Sum {
   __device__ float operator()(float a, float b) const { return a + b; }
 };
 
-// y = f(a, b). The loads of a pack precede its stores and no thread touches another one's elements, so y may be a or b.
+// y = f(a, b). The loads of a pack precede its stores and no thread touches another one's elements, so y may
+// be a or b.
 template <int N, typename F, typename A, typename B, typename Y>
-__global__ void map_kernel(F f, Rows<A> a, Rows<B> b, Rows<Y> y, std::int64_t packs_per_row, std::int64_t packs) {
+__global__ void map_kernel(F f, Rows<A> a, Rows<B> b, Rows<Y> y, std::int64_t packs_per_row,
+                           std::int64_t packs) {
   const std::int64_t step = static_cast<std::int64_t>(gridDim.x) * blockDim.x;
-  for (std::int64_t i = static_cast<std::int64_t>(blockIdx.x) * blockDim.x + threadIdx.x; i < packs; i += step) {
+  for (std::int64_t i = static_cast<std::int64_t>(blockIdx.x) * blockDim.x + threadIdx.x; i < packs;
+       i += step) {
     const std::int64_t row = i / packs_per_row, col = i % packs_per_row * N;
     const Pack<A, N> left = a.template at<N>(row, col);
     const Pack<B, N> right = b.template at<N>(row, col);
@@ -69,16 +72,21 @@ cudaError_t add_to(const Matrix& a, const Matrix& b, const Matrix& y, cudaStream
 
 template <typename A>
 cudaError_t add_from(const Matrix& a, const Matrix& b, const Matrix& y, cudaStream_t stream) {
-  return b.dtype == Dtype::f32 ? add_to<A, float>(a, b, y, stream) : add_to<A, __nv_bfloat16>(a, b, y, stream);
+  return b.dtype == Dtype::f32 ? add_to<A, float>(a, b, y, stream)
+                               : add_to<A, __nv_bfloat16>(a, b, y, stream);
 }
 
 template <typename A>
 cudaError_t convert_from(const Matrix& source, const Matrix& target, cudaStream_t stream) {
   switch (target.dtype) {
-    case Dtype::f32: return map<A, A, float>(First{}, source, source, target, stream);
-    case Dtype::bf16: return map<A, A, __nv_bfloat16>(First{}, source, source, target, stream);
-    case Dtype::f16: return map<A, A, __half>(First{}, source, source, target, stream);
-    default: return cudaErrorInvalidValue;
+    case Dtype::f32:
+      return map<A, A, float>(First{}, source, source, target, stream);
+    case Dtype::bf16:
+      return map<A, A, __nv_bfloat16>(First{}, source, source, target, stream);
+    case Dtype::f16:
+      return map<A, A, __half>(First{}, source, source, target, stream);
+    default:
+      return cudaErrorInvalidValue;
   }
 }
 
@@ -90,18 +98,23 @@ cudaError_t add(const Matrix& a, const Matrix& b, const Matrix& y, cudaStream_t 
 
 cudaError_t convert(const Matrix& source, const Matrix& target, cudaStream_t stream) {
   switch (source.dtype) {
-    case Dtype::f32: return convert_from<float>(source, target, stream);
-    case Dtype::bf16: return convert_from<__nv_bfloat16>(source, target, stream);
-    case Dtype::f16: return convert_from<__half>(source, target, stream);
-    default: return cudaErrorInvalidValue;
+    case Dtype::f32:
+      return convert_from<float>(source, target, stream);
+    case Dtype::bf16:
+      return convert_from<__nv_bfloat16>(source, target, stream);
+    case Dtype::f16:
+      return convert_from<__half>(source, target, stream);
+    default:
+      return cudaErrorInvalidValue;
   }
 }
 
 cudaError_t broadcast_row(const Matrix& row, const Matrix& target, cudaStream_t stream) {
   Matrix rows = row;
   rows.stride = 0;
-  return row.dtype == Dtype::f32 ? map<float, float, float>(First{}, rows, rows, target, stream)
-                                 : map<__nv_bfloat16, __nv_bfloat16, float>(First{}, rows, rows, target, stream);
+  return row.dtype == Dtype::f32
+             ? map<float, float, float>(First{}, rows, rows, target, stream)
+             : map<__nv_bfloat16, __nv_bfloat16, float>(First{}, rows, rows, target, stream);
 }
 
 }  // namespace edgetrain::cuda

@@ -10,9 +10,9 @@
 namespace edgetrain::cuda {
 namespace {
 
-// cuBLASLt thinks in columns: a row-major matrix is its transpose there. So C^T (N, M) = op(B)^T (N, K) * op(A)^T (K, M)
-// is asked for: operands swapped, transposes as they are, and the bias, one value per column of C, is one value per row
-// of C^T, which is what its bias epilogue adds.
+// cuBLASLt thinks in columns: a row-major matrix is its transpose there. So C^T (N, M) = op(B)^T (N, K) *
+// op(A)^T (K, M) is asked for: operands swapped, transposes as they are, and the bias, one value per column
+// of C, is one value per row of C^T, which is what its bias epilogue adds.
 
 cudaDataType_t data_type(Dtype dtype) { return dtype == Dtype::bf16 ? CUDA_R_16BF : CUDA_R_32F; }
 cublasOperation_t operation(bool transposed) { return transposed ? CUBLAS_OP_T : CUBLAS_OP_N; }
@@ -47,7 +47,8 @@ using Preference = Descriptor<cublasLtMatmulPreference_t, cublasLtMatmulPreferen
 void describe(Layout& layout, const Tensor& tensor) {
   // A single row may have any stride, also one below its width.
   const std::int64_t stride = std::max(tensor.row_stride, tensor.cols);
-  check(cublasLtMatrixLayoutCreate(layout.out(), data_type(tensor.dtype), static_cast<std::uint64_t>(tensor.cols),
+  check(cublasLtMatrixLayoutCreate(layout.out(), data_type(tensor.dtype),
+                                   static_cast<std::uint64_t>(tensor.cols),
                                    static_cast<std::uint64_t>(tensor.rows), stride),
         "cublasLtMatrixLayoutCreate");
 }
@@ -98,7 +99,8 @@ struct Gemm::Plan {
     describe(a, product.a);
     describe(b, product.b);
     describe(c, product.c);
-    check(cublasLtMatmulDescCreate(operation.out(), CUBLAS_COMPUTE_32F, CUDA_R_32F), "cublasLtMatmulDescCreate");
+    check(cublasLtMatmulDescCreate(operation.out(), CUBLAS_COMPUTE_32F, CUDA_R_32F),
+          "cublasLtMatmulDescCreate");
     set(operation, CUBLASLT_MATMUL_DESC_TRANSA, cuda::operation(product.trans_b));
     set(operation, CUBLASLT_MATMUL_DESC_TRANSB, cuda::operation(product.trans_a));
     if (product.bias) {
@@ -112,22 +114,25 @@ struct Gemm::Plan {
   void choose(cublasLtHandle_t handle, const Product& product) {
     Preference preference;
     check(cublasLtMatmulPreferenceCreate(preference.out()), "cublasLtMatmulPreferenceCreate");
-    set(preference, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, static_cast<std::uint64_t>(kGemmWorkspaceBytes));
+    set(preference, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES,
+        static_cast<std::uint64_t>(kGemmWorkspaceBytes));
     set(preference, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, alignment_of(product.b.data));
     set(preference, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES, alignment_of(product.a.data));
     set(preference, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, alignment_of(product.c.data));
     set(preference, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES, alignment_of(product.c.data));
     cublasLtMatmulHeuristicResult_t best{};
     int found = 0;
-    check(cublasLtMatmulAlgoGetHeuristic(handle, operation.get(), b.get(), a.get(), c.get(), c.get(), preference.get(),
-                                         1, &best, &found),
+    check(cublasLtMatmulAlgoGetHeuristic(handle, operation.get(), b.get(), a.get(), c.get(), c.get(),
+                                         preference.get(), 1, &best, &found),
           "cublasLtMatmulAlgoGetHeuristic");
     if (found == 0) {
-      throw Error(ErrorClass::resource,
-                  fmt::format("cuBLASLt has no algorithm for {} x {} (transposed {}) times {} x {} (transposed {}), {} to "
-                              "{}",
-                              product.a.rows, product.a.cols, product.trans_a, product.b.rows, product.b.cols,
-                              product.trans_b, name_of(product.a.dtype), name_of(product.c.dtype)));
+      throw Error(
+          ErrorClass::resource,
+          fmt::format(
+              "cuBLASLt has no algorithm for {} x {} (transposed {}) times {} x {} (transposed {}), {} to "
+              "{}",
+              product.a.rows, product.a.cols, product.trans_a, product.b.rows, product.b.cols,
+              product.trans_b, name_of(product.a.dtype), name_of(product.c.dtype)));
     }
     algorithm = best.algo;
   }
@@ -146,9 +151,20 @@ Gemm::~Gemm() {
 
 Gemm::Key Gemm::key_of(const Product& p) {
   const std::int64_t inner = p.trans_a ? p.a.rows : p.a.cols;
-  return {p.c.rows,       p.c.cols,  inner,     p.a.row_stride,        p.b.row_stride,        p.c.row_stride,
-          p.a.dtype,      p.c.dtype, p.trans_a, p.trans_b,             p.bias,                alignment_of(p.a.data),
-          alignment_of(p.b.data), alignment_of(p.c.data)};
+  return {p.c.rows,
+          p.c.cols,
+          inner,
+          p.a.row_stride,
+          p.b.row_stride,
+          p.c.row_stride,
+          p.a.dtype,
+          p.c.dtype,
+          p.trans_a,
+          p.trans_b,
+          p.bias,
+          alignment_of(p.a.data),
+          alignment_of(p.b.data),
+          alignment_of(p.c.data)};
 }
 
 Gemm::Plan& Gemm::plan_for(const Product& product) {
@@ -172,9 +188,9 @@ void Gemm::run(const Tensor& a, bool trans_a, const Tensor& b, bool trans_b, con
     beta = 1.0F;
   }
   const float alpha = 1.0F;
-  check(cublasLtMatmul(handle_, plan.operation.get(), &alpha, b.data, plan.b.get(), a.data, plan.a.get(), &beta, c.data,
-                       plan.c.get(), c.data, plan.c.get(), &plan.algorithm, scratch, kGemmWorkspaceBytes,
-                       stream.handle()),
+  check(cublasLtMatmul(handle_, plan.operation.get(), &alpha, b.data, plan.b.get(), a.data, plan.a.get(),
+                       &beta, c.data, plan.c.get(), c.data, plan.c.get(), &plan.algorithm, scratch,
+                       kGemmWorkspaceBytes, stream.handle()),
         "cublasLtMatmul");
 }
 

@@ -1,9 +1,10 @@
-// What the .cu files offer: launches on raw matrices. Nothing of ours is included but the dtype, so that nvcc compiles
-// little and the rest of the backend is plain C++.
+// What the .cu files offer: launches on raw matrices. Nothing of ours is included but the dtype, so that nvcc
+// compiles little and the rest of the backend is plain C++.
 //
-// All of them: queue on `stream` and return the launch's error code; shapes and dtypes were checked by the caller
-// (core/ops/check.h); arithmetic in f32, each operation rounded on its own (compiled with -fmad=false, as the CPU
-// kernels are with -ffp-contract=off), results rounded once, to nearest even. Empty matrices are legal.
+// All of them: queue on `stream` and return the launch's error code; shapes and dtypes were checked by the
+// caller (core/ops/check.h); arithmetic in f32, each operation rounded on its own (compiled with -fmad=false,
+// as the CPU kernels are with -ffp-contract=off), results rounded once, to nearest even. Empty matrices are
+// legal.
 #pragma once
 
 #include <cuda_runtime_api.h>
@@ -21,9 +22,10 @@ struct Matrix {
   Dtype dtype = Dtype::f32;
 };
 
-/// Ops::rms_norm. One block per (row, group); the sum of squares is a fixed tree over the threads of the block.
-[[nodiscard]] cudaError_t rms_norm(const Matrix& x, const Matrix& w, float eps, const Matrix& y, const Matrix& rstd,
-                                   cudaStream_t stream);
+/// Ops::rms_norm. One block per (row, group); the sum of squares is a fixed tree over the threads of the
+/// block.
+[[nodiscard]] cudaError_t rms_norm(const Matrix& x, const Matrix& w, float eps, const Matrix& y,
+                                   const Matrix& rstd, cudaStream_t stream);
 
 /// Ops::add; f32 and bf16 in any mixture.
 [[nodiscard]] cudaError_t add(const Matrix& a, const Matrix& b, const Matrix& y, cudaStream_t stream);
@@ -40,7 +42,7 @@ struct AdamWFactors {
   float lr, grad_scale, bias1, bias2;
 };
 /// Ops::adamw; bit-equal to the scalar code of core/ops/cpu/update_scalar.h.
-[[nodiscard]] cudaError_t adamw(const AdamWFactors& factors, const Matrix& grad, const Matrix& master, const Matrix& m,
-                                const Matrix& v, const Matrix& out, cudaStream_t stream);
+[[nodiscard]] cudaError_t adamw(const AdamWFactors& factors, const Matrix& grad, const Matrix& master,
+                                const Matrix& m, const Matrix& v, const Matrix& out, cudaStream_t stream);
 
 }  // namespace edgetrain::cuda

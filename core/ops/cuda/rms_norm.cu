@@ -1,6 +1,7 @@
 // RMSNorm: a block for each row and group, one pass for the sum of squares and one that scales.
 //
-// The second pass reads x again, from the L2 cache: keeping a row in registers would tie the block size to the width.
+// The second pass reads x again, from the L2 cache: keeping a row in registers would tie the block size to
+// the width.
 #include "core/ops/cuda/element.cuh"
 #include "core/ops/cuda/kernels.h"
 
@@ -20,11 +21,11 @@ __device__ float block_sum(float value) {
   return sum;
 }
 
-// grid.x = row, so that rows beyond 65,535 are legal; grid.y = group. C = columns of a group. y may be x: each thread
-// writes only what it reads.
+// grid.x = row, so that rows beyond 65,535 are legal; grid.y = group. C = columns of a group. y may be x:
+// each thread writes only what it reads.
 template <typename T, int N>
-__global__ void rms_norm_kernel(const T* x, std::int64_t x_stride, const T* w, std::int64_t C, float eps, T* y,
-                                std::int64_t y_stride, float* rstd, std::int64_t rstd_stride) {
+__global__ void rms_norm_kernel(const T* x, std::int64_t x_stride, const T* w, std::int64_t C, float eps,
+                                T* y, std::int64_t y_stride, float* rstd, std::int64_t rstd_stride) {
   using Values = Pack<T, N>;
   const std::int64_t row = blockIdx.x, group = blockIdx.y;
   const auto* x_packs = reinterpret_cast<const Values*>(x + row * x_stride + group * C);
@@ -53,10 +54,9 @@ template <typename T, int N>
 cudaError_t launch(const Matrix& x, const Matrix& w, float eps, const Matrix& y, const Matrix& rstd,
                    cudaStream_t stream) {
   const dim3 grid(static_cast<unsigned>(x.rows), static_cast<unsigned>(x.cols / w.cols));
-  rms_norm_kernel<T, N><<<grid, kThreads, 0, stream>>>(static_cast<const T*>(x.data), x.stride,
-                                                       static_cast<const T*>(w.data), w.cols, eps,
-                                                       static_cast<T*>(y.data), y.stride,
-                                                       static_cast<float*>(rstd.data), rstd.stride);
+  rms_norm_kernel<T, N><<<grid, kThreads, 0, stream>>>(
+      static_cast<const T*>(x.data), x.stride, static_cast<const T*>(w.data), w.cols, eps,
+      static_cast<T*>(y.data), y.stride, static_cast<float*>(rstd.data), rstd.stride);
   return cudaGetLastError();
 }
 

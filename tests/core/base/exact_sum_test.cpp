@@ -44,10 +44,12 @@ TEST(ExactSum, EmptyAndZerosArePositiveZero) {
 }
 
 TEST(ExactSum, OneValueComesBackUnchanged) {
-  for (const double value : {1.0, -1.0, kMax, -kMax, kTiny, -kTiny, 0x1p-1022, 0x1.fffffffffffffp-1023, 0x1p-1074 * 3}) {
+  for (const double value :
+       {1.0, -1.0, kMax, -kMax, kTiny, -kTiny, 0x1p-1022, 0x1.fffffffffffffp-1023, 0x1p-1074 * 3}) {
     EXPECT_EQ(bits_of(sum_of({value})), bits_of(value)) << value;
   }
-  for (const double value : wild_values(20000, kSeed)) ASSERT_EQ(bits_of(sum_of({value})), bits_of(value)) << value;
+  for (const double value : wild_values(20000, kSeed))
+    ASSERT_EQ(bits_of(sum_of({value})), bits_of(value)) << value;
 }
 
 TEST(ExactSum, SurvivesCancellation) {
@@ -59,12 +61,12 @@ TEST(ExactSum, SurvivesCancellation) {
 
 TEST(ExactSum, RoundsOnceToNearestEven) {
   const double ulp = 0x1p-52;
-  EXPECT_EQ(sum_of({1.0, ulp / 2}), 1.0);                        // tie, even below
-  EXPECT_EQ(sum_of({1.0 + ulp, ulp / 2}), 1.0 + 2 * ulp);        // tie, even above
-  EXPECT_EQ(sum_of({1.0, ulp / 2, kTiny}), 1.0 + ulp);           // just above the tie
-  EXPECT_EQ(sum_of({1.0, ulp / 2, -kTiny}), 1.0);                // just below the tie
+  EXPECT_EQ(sum_of({1.0, ulp / 2}), 1.0);                  // tie, even below
+  EXPECT_EQ(sum_of({1.0 + ulp, ulp / 2}), 1.0 + 2 * ulp);  // tie, even above
+  EXPECT_EQ(sum_of({1.0, ulp / 2, kTiny}), 1.0 + ulp);     // just above the tie
+  EXPECT_EQ(sum_of({1.0, ulp / 2, -kTiny}), 1.0);          // just below the tie
   EXPECT_EQ(sum_of({-1.0, -ulp / 2, -kTiny}), -1.0 - ulp);
-  EXPECT_EQ(sum_of({2.0 - ulp, ulp / 2}), 2.0);                  // carries into the next binade
+  EXPECT_EQ(sum_of({2.0 - ulp, ulp / 2}), 2.0);  // carries into the next binade
 }
 
 TEST(ExactSum, OverflowsOnlyWhenTheSumDoes) {
@@ -89,7 +91,8 @@ TEST(ExactSum, EqualsQuadArithmeticOnMixedSigns) {
     ExactSum sum;
     __float128 quad = 0;
     for (int i = 0; i < 1001; ++i) {
-      const double value = std::ldexp(normal(random), static_cast<int>(random() % 20));  // 113 bits hold all of it
+      const double value =
+          std::ldexp(normal(random), static_cast<int>(random() % 20));  // 113 bits hold all of it
       sum.add(value);
       quad += static_cast<__float128>(value);
     }

@@ -66,9 +66,7 @@ TEST(PhiloxNormal, AnyRangeGivesTheValuesOfTheWhole) {
   }
 }
 
-TEST(PhiloxNormal, ElementsBeyond32BitsDiffer) {
-  EXPECT_NE(normal(0, 8), normal(std::int64_t{1} << 34, 8));
-}
+TEST(PhiloxNormal, ElementsBeyond32BitsDiffer) { EXPECT_NE(normal(0, 8), normal(std::int64_t{1} << 34, 8)); }
 
 TEST(PhiloxNormal, SeedAndNameAreKeys) {
   EXPECT_EQ(normal(0, 9), normal(0, 9));
@@ -83,8 +81,8 @@ TEST(PhiloxNormal, ScalesInDoubleAndRoundsOnce) {
   EXPECT_EQ(normal(0, 3, kSeed, "w", 0.0), std::vector<float>(3, 0.0F));
 }
 
-// Pinned, so that a change of the stream, which would change every model, cannot pass unnoticed. The values come from
-// a separate implementation (Philox written out in Python, statistics.NormalDist().inv_cdf).
+// Pinned, so that a change of the stream, which would change every model, cannot pass unnoticed. The values
+// come from a separate implementation (Philox written out in Python, statistics.NormalDist().inv_cdf).
 TEST(PhiloxNormal, TheStreamIsPinned) {
   const auto values = normal(0, 4, 1234, "model.embed_tokens.weight");
   EXPECT_EQ(values, (std::vector<float>{0x1.e6dcbap-5F, -0x1.11839ep-2F, -0x1.de5f42p-1F, -0x1.acf038p+0F}));

@@ -1,4 +1,5 @@
-// Philox against the known answers of Random123 1.14 (tests/kat_vectors), FNV-1a against its authors' vectors.
+// Philox against the known answers of Random123 1.14 (tests/kat_vectors), FNV-1a against its authors'
+// vectors.
 #include "core/base/philox.h"
 
 #include <gtest/gtest.h>
@@ -16,7 +17,9 @@ TEST(Philox, GivesTheKnownAnswers) {
 
 TEST(Philox, IsKnownAtCompileTime) { static_assert(philox({0, 0, 0, 0}, {0, 0})[0] == 0x6627e8d5); }
 
-TEST(Philox, WordsAreLowFirst) { EXPECT_EQ(philox_words(0x0123456789abcdefU), (PhiloxKey{0x89abcdef, 0x01234567})); }
+TEST(Philox, WordsAreLowFirst) {
+  EXPECT_EQ(philox_words(0x0123456789abcdefU), (PhiloxKey{0x89abcdef, 0x01234567}));
+}
 
 TEST(Fnv1a, GivesTheKnownAnswers) {
   EXPECT_EQ(fnv1a(""), 0xcbf29ce484222325U);

@@ -73,7 +73,8 @@ TEST(Corpus, KnowsWhereDocumentsBegin) {
 TEST(Corpus, MoreFilesThanAreKeptOpen) {
   const TextFolder folder;
   std::vector<DataFile> files;
-  for (int i = 0; i < 200; ++i) files.push_back({folder.write(std::to_string(i), std::to_string(1000 + i)), 4});
+  for (int i = 0; i < 200; ++i)
+    files.push_back({folder.write(std::to_string(i), std::to_string(1000 + i)), 4});
   const Corpus corpus(files, kEnd);
   for (const int i : {0, 199, 64, 0, 128, 1, 65, 199}) {
     EXPECT_EQ(decode_bytes(read(corpus, 5 * i, 4)), std::to_string(1000 + i));

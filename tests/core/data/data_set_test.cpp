@@ -15,8 +15,10 @@ TEST(DataSet, DescribesWhatItFound) {
   const auto data = open_byte_data_set(std::vector{folder.path()}, 257, 64, 0.1);
   const auto text = describe(data);
   EXPECT_NE(text.find("2 files, 1034 tokens, end of document 256"), std::string::npos) << text;
-  EXPECT_NE(text.find("931 tokens           14 samples of 64 (34 tokens left over)"), std::string::npos) << text;
-  EXPECT_NE(text.find("103 tokens            1 samples of 64 (38 tokens left over)"), std::string::npos) << text;
+  EXPECT_NE(text.find("931 tokens           14 samples of 64 (34 tokens left over)"), std::string::npos)
+      << text;
+  EXPECT_NE(text.find("103 tokens            1 samples of 64 (38 tokens left over)"), std::string::npos)
+      << text;
 }
 
 TEST(DataSet, SaysWhenThereIsNoValidation) {

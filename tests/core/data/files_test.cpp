@@ -14,7 +14,8 @@ using testing::TextFolder;
 
 std::vector<std::string> names(const TextFolder& folder, const std::vector<std::string>& paths) {
   std::vector<std::string> names;
-  for (const auto& file : expand_data_paths(paths)) names.push_back(file.path.substr(folder.path().size() + 1));
+  for (const auto& file : expand_data_paths(paths))
+    names.push_back(file.path.substr(folder.path().size() + 1));
   return names;
 }
 
@@ -45,16 +46,19 @@ class AsNobody {
 
 TEST(Files, FoldersGiveTheirTextFilesInBytewiseOrder) {
   const TextFolder folder;
-  for (const auto* name : {"b.txt", "a.txt", "B.txt", "a/z.txt", "a/deep/er.txt", "\xc3\xa9.txt", "10.txt", "9.txt"}) {
+  for (const auto* name :
+       {"b.txt", "a.txt", "B.txt", "a/z.txt", "a/deep/er.txt", "\xc3\xa9.txt", "10.txt", "9.txt"}) {
     folder.write(name, "text");
   }
-  EXPECT_EQ(names(folder, {folder.path()}), (std::vector<std::string>{"10.txt", "9.txt", "B.txt", "a.txt", "a/deep/er.txt",
-                                                                      "a/z.txt", "b.txt", "\xc3\xa9.txt"}));
+  EXPECT_EQ(names(folder, {folder.path()}),
+            (std::vector<std::string>{"10.txt", "9.txt", "B.txt", "a.txt", "a/deep/er.txt", "a/z.txt",
+                                      "b.txt", "\xc3\xa9.txt"}));
 }
 
 TEST(Files, HiddenFilesAndOtherExtensionsAreNotText) {
   const TextFolder folder;
-  for (const auto* name : {"a.txt", ".hidden.txt", ".git/b.txt", "README.md", "c.txt~", "txt"}) folder.write(name, "text");
+  for (const auto* name : {"a.txt", ".hidden.txt", ".git/b.txt", "README.md", "c.txt~", "txt"})
+    folder.write(name, "text");
   EXPECT_EQ(names(folder, {folder.path()}), (std::vector<std::string>{"a.txt"}));
 }
 

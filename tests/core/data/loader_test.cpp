@@ -39,7 +39,8 @@ Batch load(const Loader& loader, PositionRange positions) {
   const auto rows = loader.rows(positions);
   const auto n = static_cast<std::size_t>(rows);
   Batch batch{std::vector<std::int32_t>(n), std::vector<std::int32_t>(n), std::vector<std::int32_t>(n)};
-  loader.fill(positions, matrix(batch.ids.data(), rows, 1, Dtype::i32), matrix(batch.targets.data(), rows, 1, Dtype::i32),
+  loader.fill(positions, matrix(batch.ids.data(), rows, 1, Dtype::i32),
+              matrix(batch.targets.data(), rows, 1, Dtype::i32),
               matrix(batch.position.data(), rows, 1, Dtype::i32));
   return batch;
 }
@@ -112,7 +113,8 @@ TEST(Loader, ValidationReadsTheTailOnly) {
 TEST(Loader, RefusesTensorsOfTheWrongSize) {
   const Fixture fixture;
   std::vector<std::int32_t> values(100);
-  const Tensor right = matrix(values.data(), 5, 1, Dtype::i32), wrong = matrix(values.data(), 6, 1, Dtype::i32);
+  const Tensor right = matrix(values.data(), 5, 1, Dtype::i32),
+               wrong = matrix(values.data(), 6, 1, Dtype::i32);
   EXPECT_THROW(fixture.loader.fill({0, 1}, right, wrong, right), Error);
   EXPECT_THROW(fixture.loader.fill({0, 1}, matrix(values.data(), 5, 1, Dtype::f32), right, right), Error);
 }

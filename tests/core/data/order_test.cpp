@@ -55,7 +55,8 @@ TEST(Permuted, LooksRandom) {
   EXPECT_LT(chi_square, 37.7);  // 15 degrees of freedom, p = 0.001
   const auto images = permutation(10007, 7, 0);
   double together = 0;
-  for (std::size_t i = 1; i < images.size(); ++i) together += std::abs(images[i] - images[i - 1]) == 1 ? 1 : 0;
+  for (std::size_t i = 1; i < images.size(); ++i)
+    together += std::abs(images[i] - images[i - 1]) == 1 ? 1 : 0;
   EXPECT_LT(together, 12);  // 2 expected
   double correlation = 0;
   for (std::size_t i = 0; i < images.size(); ++i) {

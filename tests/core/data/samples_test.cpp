@@ -42,8 +42,8 @@ TEST(Splits, ZeroMeansNone) {
 TEST(Splits, TooShortIsAnErrorWithTheNumbers) {
   EXPECT_NO_THROW((void)split_samples(17, 16, 0.0));
   EXPECT_THROW((void)split_samples(16, 16, 0.0), JobError);
-  EXPECT_THROW((void)split_samples(1000, 16, 0.01), JobError);   // 10 tokens of validation
-  EXPECT_THROW((void)split_samples(100, 16, 0.9), JobError);     // 10 tokens of training
+  EXPECT_THROW((void)split_samples(1000, 16, 0.01), JobError);  // 10 tokens of validation
+  EXPECT_THROW((void)split_samples(100, 16, 0.9), JobError);    // 10 tokens of training
   try {
     (void)split_samples(1000, 16, 0.01);
   } catch (const JobError& error) {

@@ -1,4 +1,5 @@
-// Checkpoints written by one layout and read by another, by one rank and by several, with faults at every call.
+// Checkpoints written by one layout and read by another, by one rank and by several, with faults at every
+// call.
 #include "core/io/tensor_store.h"
 
 #include <gtest/gtest.h>
@@ -64,7 +65,8 @@ Tensor part_of(Whole& whole, const Tile& tile) {
 std::vector<Tile> grid_tiles(const Whole& whole, std::mt19937& random) {
   const auto cuts = [&](std::int64_t size) {
     std::vector<std::int64_t> at = {0, size};
-    for (std::uint32_t i = random() % 4; i > 0; --i) at.push_back(static_cast<std::int64_t>(random()) % (size + 1));
+    for (std::uint32_t i = random() % 4; i > 0; --i)
+      at.push_back(static_cast<std::int64_t>(random()) % (size + 1));
     std::sort(at.begin(), at.end());
     return at;
   };
@@ -104,7 +106,8 @@ std::vector<Tile> random_tiles(const Whole& whole, std::mt19937& random) {
 }
 
 // Every rank draws the same layout and writes the tiles that fall to it.
-void write_model(std::vector<Whole>& model, CheckpointWriter& writer, Communicator& world, std::uint32_t seed) {
+void write_model(std::vector<Whole>& model, CheckpointWriter& writer, Communicator& world,
+                 std::uint32_t seed) {
   std::mt19937 random(seed);
   std::uint32_t turn = 0;
   for (Whole& whole : model) {
@@ -125,7 +128,8 @@ void save(const std::filesystem::path& folder, std::int64_t step, std::uint32_t 
   writer.commit();
 }
 
-void save(const std::filesystem::path& folder, std::int64_t step, std::uint32_t seed, std::uint32_t layout = 1) {
+void save(const std::filesystem::path& folder, std::int64_t step, std::uint32_t seed,
+          std::uint32_t layout = 1) {
   FaultyDisk sound;
   save(folder, step, seed, sound, layout);
 }
@@ -137,7 +141,8 @@ void expect_model(const std::filesystem::path& checkpoint, std::uint32_t seed, s
   for (Whole& whole : model) {
     Whole read = whole;
     std::fill(read.bytes.begin(), read.bytes.end(), std::byte{0});
-    for (const Tile& tile : random_tiles(whole, random)) reader.read(whole.name, whole.state, tile, part_of(read, tile));
+    for (const Tile& tile : random_tiles(whole, random))
+      reader.read(whole.name, whole.state, tile, part_of(read, tile));
     EXPECT_TRUE(read.bytes == whole.bytes) << whole.name << " " << whole.state << ", layout seed " << layout;
   }
 }
@@ -208,7 +213,8 @@ TEST(Checkpoint, ReadsConvertedAndNarrowParts) {
   }
 }
 
-// ---- damage ----------------------------------------------------------------------------------------------------
+// ---- damage
+// ----------------------------------------------------------------------------------------------------
 
 TEST(Checkpoint, EveryFlippedByteIsNoticedAndNamed) {
   const TempFolder folder;
@@ -279,7 +285,8 @@ TEST(Checkpoint, MissingCutLinkedOrSwappedShardsAreNamed) {
   std::filesystem::remove(shard);
   save(folder / "other", 3, kSeed + 1);  // same shapes, another run
   std::filesystem::copy_file(folder / "other/step-00000003/shard-00000.bin", shard);
-  EXPECT_NE(error_of([&] { CheckpointReader::open(checkpoint).verify_all(); }).find("damaged"), std::string::npos);
+  EXPECT_NE(error_of([&] { CheckpointReader::open(checkpoint).verify_all(); }).find("damaged"),
+            std::string::npos);
 }
 
 TEST(Checkpoint, AManifestOfAnotherStepIsRefused) {
@@ -298,7 +305,8 @@ TEST(Checkpoint, WrongQuestionsAreNamed) {
   const auto ask = [&](const char* name, const char* state, Dtype dtype) {
     return error_of([&] { reader.read(name, state, {0, 0, 1, 18, 2, 0}, vector_of(out, 2, dtype)); });
   };
-  EXPECT_NE(ask("norm.weight", "v", Dtype::f32).find("no tensor \"norm.weight\" in state \"v\""), std::string::npos);
+  EXPECT_NE(ask("norm.weight", "v", Dtype::f32).find("no tensor \"norm.weight\" in state \"v\""),
+            std::string::npos);
   EXPECT_NE(ask("norm.weight", "m", Dtype::f32).find("1 x 19"), std::string::npos);
   EXPECT_NE(error_of([&] {
               reader.read("norm.weight", "m", {0, 0, 1, 0, 1, 0}, vector_of(out, 1, Dtype::i32));
@@ -309,7 +317,8 @@ TEST(Checkpoint, WrongQuestionsAreNamed) {
   EXPECT_EQ(reader.find("mlp.weight", "v")->cols, 131);
 }
 
-// ---- errors while writing --------------------------------------------------------------------------------------
+// ---- errors while writing
+// --------------------------------------------------------------------------------------
 
 TEST(CheckpointWriter, HolesAndDoublesFailOnEveryRank) {
   for (const bool twice : {false, true}) {
@@ -343,7 +352,8 @@ TEST(CheckpointWriter, OneRanksFaultIsEveryRanksError) {
     ThreadWorld(3).run([&](Communicator& world) {
       FaultyDisk faulty(FaultyDisk::Fault::error, at), sound;
       auto model = sample_model(kSeed + 1);
-      CheckpointWriter writer(folder.path(), 2, world, {.disk = world.rank() == 1 ? &faulty : &sound, .chunk_bytes = 64});
+      CheckpointWriter writer(folder.path(), 2, world,
+                              {.disk = world.rank() == 1 ? &faulty : &sound, .chunk_bytes = 64});
       write_model(model, writer, world, 5);
       try {
         writer.commit();
@@ -372,7 +382,8 @@ TEST(CheckpointWriter, AFailedStartIsEveryRanksError) {
   put(folder / "file", "");
   std::atomic<int> thrown = 0;
   ThreadWorld(3).run([&](Communicator& world) {
-    const auto message = error_of([&] { CheckpointWriter(folder / "file/checkpoints", 1, world); }, "resource");
+    const auto message =
+        error_of([&] { CheckpointWriter(folder / "file/checkpoints", 1, world); }, "resource");
     EXPECT_NE(message.find("/file: File exists"), std::string::npos) << message;
     ++thrown;
   });
@@ -404,7 +415,8 @@ class CheckpointFaults : public ::testing::TestWithParam<std::tuple<FaultyDisk::
       return true;
     } catch (const Error& error) {
       EXPECT_EQ(error.error_class(), ErrorClass::resource) << error.what();
-      // A disk on which nothing works any more can keep the one that is being replaced under its temporary name.
+      // A disk on which nothing works any more can keep the one that is being replaced under its temporary
+      // name.
       EXPECT_TRUE(disk.dead() || replaces() || remove_leftovers(folder_.path()).empty()) << "call " << at;
       return true;
     }
@@ -417,7 +429,8 @@ class CheckpointFaults : public ::testing::TestWithParam<std::tuple<FaultyDisk::
     EXPECT_TRUE(search.skipped.empty()) << search.skipped.front() << " call " << at;
     const auto new_model = sample_model(kSeed + 1);
     std::vector<std::byte> bytes(new_model[0].bytes.size());
-    CheckpointReader::open(search.found->path).read("embed.weight", "param", {0, 0, 37, 0, 19, 0}, matrix(bytes.data(), 37, 19, Dtype::bf16));
+    CheckpointReader::open(search.found->path)
+        .read("embed.weight", "param", {0, 0, 37, 0, 19, 0}, matrix(bytes.data(), 37, 19, Dtype::bf16));
     const bool is_new = bytes == new_model[0].bytes;
     EXPECT_TRUE(is_new || !done) << "call " << at;
     EXPECT_EQ(search.found->step, is_new ? new_step : old_step_) << "call " << at;
@@ -454,8 +467,8 @@ TEST_P(CheckpointFaults, OldOrNewIsAlwaysThere) {
 
 INSTANTIATE_TEST_SUITE_P(
     Faults, CheckpointFaults,
-    ::testing::Combine(::testing::Values(FaultyDisk::Fault::error, FaultyDisk::Fault::power_cut), ::testing::Bool(),
-                       ::testing::Bool()),
+    ::testing::Combine(::testing::Values(FaultyDisk::Fault::error, FaultyDisk::Fault::power_cut),
+                       ::testing::Bool(), ::testing::Bool()),
     [](const auto& param) {
       return std::string(std::get<0>(param.param) == FaultyDisk::Fault::error ? "error" : "power_cut") +
              (std::get<1>(param.param) ? "_exchange" : "_no_exchange") +

@@ -41,8 +41,8 @@ TEST(Checkpoints, NamesAreExact) {
   EXPECT_EQ(checkpoint_folder_name(100), "step-00000100");
   EXPECT_EQ(step_of_folder("a/b/step-00000100"), 100);
   EXPECT_EQ(step_of_folder("step-123456789"), 123456789);
-  for (const char* name : {"step-100", "step-00000100.tmp-1", "step--0000001", "step-", "step-0000010x", "100",
-                           "step-99999999999999999999", "step-000000100"}) {
+  for (const char* name : {"step-100", "step-00000100.tmp-1", "step--0000001", "step-", "step-0000010x",
+                           "100", "step-99999999999999999999", "step-000000100"}) {
     EXPECT_FALSE(step_of_folder(name)) << name;
   }
 }
@@ -61,9 +61,9 @@ TEST(Checkpoints, ListIgnoresEverythingElse) {
 TEST(Checkpoints, NewestValidSkipsDamagedOnesAndSaysWhy) {
   const TempFolder folder;
   for (const std::int64_t step : {1, 2, 3, 4, 5}) save(folder.path(), step);
-  std::filesystem::remove(folder / "step-00000005/manifest.json");                 // partial
-  put(folder / "step-00000004/shard-00000.bin", "abcd");                           // flipped bits
-  put(folder / "step-00000003/shard-00000.bin", "abc");                            // cut short
+  std::filesystem::remove(folder / "step-00000005/manifest.json");  // partial
+  put(folder / "step-00000004/shard-00000.bin", "abcd");            // flipped bits
+  put(folder / "step-00000003/shard-00000.bin", "abc");             // cut short
   for (const int ranks : {1, 3}) {
     std::mutex mutex;
     ThreadWorld(ranks).run([&](Communicator& world) {

@@ -16,8 +16,8 @@ namespace {
 template <typename To, typename From>
 std::vector<To> converted(const std::vector<From>& from, Dtype from_dtype, Dtype to_dtype) {
   std::vector<To> to(from.size());
-  convert_elements(reinterpret_cast<const std::byte*>(from.data()), from_dtype, reinterpret_cast<std::byte*>(to.data()),
-                   to_dtype, static_cast<std::int64_t>(from.size()));
+  convert_elements(reinterpret_cast<const std::byte*>(from.data()), from_dtype,
+                   reinterpret_cast<std::byte*>(to.data()), to_dtype, static_cast<std::int64_t>(from.size()));
   return to;
 }
 
@@ -41,7 +41,8 @@ TEST(ConvertElements, WideningAndBackIsTheIdentityButForSignallingNaN) {
 
 TEST(ConvertElements, RoundsToNearestEven) {
   // 1 + 2^-8 lies between two bf16 values and goes to the even one; a little more goes up.
-  const std::vector<float> values = {1.0F + 0x1p-8F, 1.0F + 3 * 0x1p-8F, std::nextafter(1.0F + 0x1p-8F, 2.0F)};
+  const std::vector<float> values = {1.0F + 0x1p-8F, 1.0F + 3 * 0x1p-8F,
+                                     std::nextafter(1.0F + 0x1p-8F, 2.0F)};
   const auto narrow = converted<std::uint16_t>(values, Dtype::f32, Dtype::bf16);
   EXPECT_EQ(narrow, (std::vector<std::uint16_t>{0x3f80, 0x3f82, 0x3f81}));
 }

@@ -1,4 +1,5 @@
-// A Disk that goes wrong at its k-th call: with an error, with a short write, or as if the machine lost its power.
+// A Disk that goes wrong at its k-th call: with an error, with a short write, or as if the machine lost its
+// power.
 #pragma once
 
 #include <fcntl.h>
@@ -22,8 +23,9 @@ struct PowerCut {};
 class FaultyDisk final : public Disk {
  public:
   enum class Fault { none, error, power_cut };
-  /// From call `at` (from 0) on the fault shows: -error_number from every call but removals, or one PowerCut, after
-  /// which nothing reaches the disk and every call fails. Half of each file that was not flushed is lost then.
+  /// From call `at` (from 0) on the fault shows: -error_number from every call but removals, or one PowerCut,
+  /// after which nothing reaches the disk and every call fails. Half of each file that was not flushed is
+  /// lost then.
   FaultyDisk(Fault fault, int at, int error_number = ENOSPC) : fault_(fault), at_(at), error_(error_number) {}
   FaultyDisk() : FaultyDisk(Fault::none, 0) {}
 
@@ -62,7 +64,8 @@ class FaultyDisk final : public Disk {
   }
   int fsync(int fd) override {
     if (const int fault = step()) return fault;
-    unflushed_.erase(path_of_[fd]);  // what a real flush would do; it takes milliseconds, and there are thousands
+    unflushed_.erase(
+        path_of_[fd]);  // what a real flush would do; it takes milliseconds, and there are thousands
     return 0;
   }
   int close(int fd) override {

@@ -126,7 +126,8 @@ TEST(FileReader, RefusesWhatIsNoRegularFile) {
   put(folder / "a", "x");
   std::filesystem::create_symlink(folder / "a", folder / "link");
   ASSERT_EQ(::mkfifo((folder / "fifo").c_str(), 0600), 0);
-  EXPECT_NE(error_of([&] { FileReader(folder / "link", Symlinks::refuse); }).find("symbolic link"), std::string::npos);
+  EXPECT_NE(error_of([&] { FileReader(folder / "link", Symlinks::refuse); }).find("symbolic link"),
+            std::string::npos);
   EXPECT_EQ(FileReader(folder / "link", Symlinks::follow).size(), 1);
   EXPECT_NE(error_of([&] { FileReader(folder / "fifo"); }).find("not a regular file"), std::string::npos);
   EXPECT_NE(error_of([&] { FileReader(folder.path()); }).find("not a regular file"), std::string::npos);

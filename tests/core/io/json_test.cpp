@@ -28,7 +28,8 @@ TEST(Json, ReadsEveryKind) {
 }
 
 TEST(Json, TellsIntegersFromOtherNumbers) {
-  const auto values = Json::parse("[9223372036854775807, 9223372036854775808, -9223372036854775808, 1.0, 1e3]", "x");
+  const auto values =
+      Json::parse("[9223372036854775807, 9223372036854775808, -9223372036854775808, 1.0, 1e3]", "x");
   EXPECT_EQ(*values.array()->at(0).integer(), std::numeric_limits<std::int64_t>::max());
   EXPECT_EQ(values.array()->at(1).integer(), nullptr);
   EXPECT_EQ(*values.array()->at(2).integer(), std::numeric_limits<std::int64_t>::min());
@@ -40,7 +41,8 @@ TEST(Json, WritesNumbersThatReadBackToTheSameBits) {
   for (const double value : {1e-5, 0.1, 10000.0, -0.0, 1.7976931348623157e308, 5e-324, 1.0 / 3.0, 1e22}) {
     const Json again = Json::parse(Json(value).text(), "x");
     ASSERT_NE(again.real(), nullptr) << Json(value).text();
-    EXPECT_EQ(std::bit_cast<std::uint64_t>(*again.real()), std::bit_cast<std::uint64_t>(value)) << Json(value).text();
+    EXPECT_EQ(std::bit_cast<std::uint64_t>(*again.real()), std::bit_cast<std::uint64_t>(value))
+        << Json(value).text();
   }
   EXPECT_THROW((void)Json(std::numeric_limits<double>::quiet_NaN()).text(), Error);
 }
@@ -52,7 +54,8 @@ TEST(Json, PrettyIsReadBackToTheSameText) {
 }
 
 TEST(Json, NamesDuplicateKeys) {
-  EXPECT_NE(refusal(R"({"a": 1, "b": {"a": 1, "c": 2, "a": 3}})").find("\"a\" stands twice"), std::string::npos);
+  EXPECT_NE(refusal(R"({"a": 1, "b": {"a": 1, "c": 2, "a": 3}})").find("\"a\" stands twice"),
+            std::string::npos);
   EXPECT_NE(refusal(R"({"a": 1, "\u0061": 2})").find("stands twice"), std::string::npos);
   EXPECT_EQ(Json::parse(R"({"a": {"a": 1}, "b": {"a": 1}})", "x").object()->size(), 2U);
 }
@@ -64,9 +67,9 @@ TEST(Json, SaysWhereTheSyntaxIsWrong) {
 
 TEST(Json, RefusesBadTexts) {
   const std::string nul("{\"a\": 1}\0", 9);
-  const std::array<std::string, 17> texts = {"", " ", "{", "[1,]", "{\"a\":1,}", "{} {}", "NaN", "Infinity", "1e400",
-                                             "01", "'a'", "// c\n1", "\"\xff\"", "\"\xed\xa0\x80\"", "\"\\ud800\"",
-                                             "\"\n\"", nul};
+  const std::array<std::string, 17> texts = {
+      "",   " ",   "{",       "[1,]",     "{\"a\":1,}",       "{} {}",       "NaN",    "Infinity", "1e400",
+      "01", "'a'", "// c\n1", "\"\xff\"", "\"\xed\xa0\x80\"", "\"\\ud800\"", "\"\n\"", nul};
   for (const auto& text : texts) EXPECT_NE(refusal(text), "") << text;
 }
 

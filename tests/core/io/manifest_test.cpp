@@ -1,4 +1,5 @@
-// The manifest: round trip, every changed byte noticed, and everything that a well-hashed but wrong one can hold.
+// The manifest: round trip, every changed byte noticed, and everything that a well-hashed but wrong one can
+// hold.
 #include "core/io/manifest.h"
 
 #include <gtest/gtest.h>
@@ -66,7 +67,9 @@ TEST(Manifest, EveryCutAndEveryExtraByteIsNoticed) {
 }
 
 TEST(Manifest, RefusesWrongCoverage) {
-  const auto piece = [](CheckpointManifest& m, std::size_t i) -> CheckpointPiece& { return m.tensors[0].pieces[i]; };
+  const auto piece = [](CheckpointManifest& m, std::size_t i) -> CheckpointPiece& {
+    return m.tensors[0].pieces[i];
+  };
   EXPECT_NE(refusal_of([&](auto& m) { m.tensors[0].rows = 5; }).find("hold 24 of 30"), std::string::npos);
   EXPECT_NE(refusal_of([&](auto& m) { piece(m, 1).row = 1; }).find("overlap"), std::string::npos);
   EXPECT_NE(refusal_of([&](auto& m) { piece(m, 2).col = 1; }).find("overlap"), std::string::npos);
@@ -78,22 +81,28 @@ TEST(Manifest, RefusesWrongCoverage) {
 }
 
 TEST(Manifest, RefusesWrongFiles) {
-  EXPECT_NE(refusal_of([](auto& m) { m.files[0].bytes = 33; }).find("belong to no tensor"), std::string::npos);
+  EXPECT_NE(refusal_of([](auto& m) { m.files[0].bytes = 33; }).find("belong to no tensor"),
+            std::string::npos);
   EXPECT_NE(refusal_of([](auto& m) { m.files[1].bytes = 35; }).find("past the end"), std::string::npos);
-  EXPECT_NE(refusal_of([](auto& m) { m.tensors[1].pieces[0].offset = 8; }).find("overlap"), std::string::npos);
-  EXPECT_NE(refusal_of([](auto& m) { m.tensors[1].pieces[0].file = 2; }).find("no file 2"), std::string::npos);
+  EXPECT_NE(refusal_of([](auto& m) { m.tensors[1].pieces[0].offset = 8; }).find("overlap"),
+            std::string::npos);
+  EXPECT_NE(refusal_of([](auto& m) { m.tensors[1].pieces[0].file = 2; }).find("no file 2"),
+            std::string::npos);
   EXPECT_NE(refusal_of([](auto& m) { m.tensors[1].pieces[0].chunks.pop_back(); }).find("1 hashes for 2"),
             std::string::npos);
   EXPECT_NE(refusal_of([](auto& m) { m.files[1].name = m.files[0].name; }).find("twice"), std::string::npos);
   for (const char* name : {"../x", "/etc/x", "", "..", "A b", ".x"}) {
-    EXPECT_NE(refusal_of([&](auto& m) { m.files[1].name = name; }).find("no plain file name"), std::string::npos);
+    EXPECT_NE(refusal_of([&](auto& m) { m.files[1].name = name; }).find("no plain file name"),
+              std::string::npos);
   }
 }
 
 TEST(Manifest, RefusesUnsortedOrRepeatedTensors) {
-  EXPECT_NE(refusal_of([](auto& m) { std::swap(m.tensors[0], m.tensors[1]); }).find("sorted"), std::string::npos);
-  EXPECT_NE(refusal_of([](auto& m) { m.tensors[1].name = "a", m.tensors[1].state = "param"; }).find("each once"),
+  EXPECT_NE(refusal_of([](auto& m) { std::swap(m.tensors[0], m.tensors[1]); }).find("sorted"),
             std::string::npos);
+  EXPECT_NE(
+      refusal_of([](auto& m) { m.tensors[1].name = "a", m.tensors[1].state = "param"; }).find("each once"),
+      std::string::npos);
 }
 
 // A text of our own with the right last line.
@@ -103,13 +112,18 @@ std::string sealed(const std::string& body) {
 
 TEST(Manifest, RefusesOtherFormatsAndNewerVersions) {
   const std::string rest = R"("step": 1, "chunk_bytes": 8, "files": [], "tensors": [], "meta": {})";
-  EXPECT_NO_THROW((void)parse_manifest(sealed(R"({"format": "edgetrain-checkpoint", "version": 1, )" + rest), "m"));
-  const auto refusal = [&](const std::string& body) { return error_of([&] { (void)parse_manifest(sealed(body), "m"); }); };
-  EXPECT_NE(refusal(R"({"format": "edgetrain-checkpoint", "version": 2, "new": 1, )" + rest).find("newer edgetrain"),
+  EXPECT_NO_THROW(
+      (void)parse_manifest(sealed(R"({"format": "edgetrain-checkpoint", "version": 1, )" + rest), "m"));
+  const auto refusal = [&](const std::string& body) {
+    return error_of([&] { (void)parse_manifest(sealed(body), "m"); });
+  };
+  EXPECT_NE(refusal(R"({"format": "edgetrain-checkpoint", "version": 2, "new": 1, )" + rest)
+                .find("newer edgetrain"),
             std::string::npos);
   EXPECT_NE(refusal(R"({"format": "other", "version": 1, )" + rest).find("no checkpoint"), std::string::npos);
-  EXPECT_NE(refusal(R"({"format": "edgetrain-checkpoint", "version": 1, "more": 1, )" + rest).find("unknown key"),
-            std::string::npos);
+  EXPECT_NE(
+      refusal(R"({"format": "edgetrain-checkpoint", "version": 1, "more": 1, )" + rest).find("unknown key"),
+      std::string::npos);
   EXPECT_NE(refusal("[1").find("valid JSON"), std::string::npos);
   EXPECT_NE(refusal("{").find("'format' is missing"), std::string::npos);
 }

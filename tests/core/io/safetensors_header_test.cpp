@@ -15,11 +15,11 @@ std::string refusal(std::string_view json, std::int64_t buffer_bytes) {
   return error_of([&] { (void)parse_safetensors_header(json, buffer_bytes, "x.safetensors"); });
 }
 
-#define EXPECT_REFUSED(json, buffer_bytes, part)                                 \
-  do {                                                                           \
-    const std::string message = refusal(json, buffer_bytes);                     \
-    EXPECT_NE(message.find(part), std::string::npos) << message;                 \
-    EXPECT_EQ(message.find("x.safetensors"), 0U) << message;                     \
+#define EXPECT_REFUSED(json, buffer_bytes, part)                 \
+  do {                                                           \
+    const std::string message = refusal(json, buffer_bytes);     \
+    EXPECT_NE(message.find(part), std::string::npos) << message; \
+    EXPECT_EQ(message.find("x.safetensors"), 0U) << message;     \
   } while (false)
 
 TEST(SafetensorsHeader, ReadsEntriesInTheOrderOfTheBuffer) {
@@ -80,7 +80,8 @@ TEST(SafetensorsHeader, RefusesBadFields) {
   EXPECT_REFUSED(R"({"a":{"shape":[1],"data_offsets":[0,1]}})", 1, "dtype is missing");
   EXPECT_REFUSED(R"({"a":{"dtype":"U8","data_offsets":[0,1]}})", 1, "shape is missing");
   EXPECT_REFUSED(R"({"a":{"dtype":"U8","shape":[1]}})", 1, "data_offsets is missing");
-  EXPECT_REFUSED(R"({"a":{"dtype":"U8","shape":[1],"data_offsets":[0,1],"more":1}})", 1, "unknown key \"more\"");
+  EXPECT_REFUSED(R"({"a":{"dtype":"U8","shape":[1],"data_offsets":[0,1],"more":1}})", 1,
+                 "unknown key \"more\"");
   EXPECT_REFUSED(R"({"a":{"dtype":"F33","shape":[1],"data_offsets":[0,1]}})", 1, "unknown dtype \"F33\"");
   EXPECT_REFUSED(R"({"a":{"dtype":8,"shape":[1],"data_offsets":[0,1]}})", 1, "dtype must be a string");
   EXPECT_REFUSED(R"({"a":{"dtype":"U8","shape":1,"data_offsets":[0,1]}})", 1, "shape must be a list");
@@ -88,7 +89,8 @@ TEST(SafetensorsHeader, RefusesBadFields) {
   EXPECT_REFUSED(R"({"a":{"dtype":"U8","shape":[1.0],"data_offsets":[0,1]}})", 1, "whole numbers >= 0: 1.0");
   EXPECT_REFUSED(R"({"a":{"dtype":"U8","shape":[1],"data_offsets":[0]}})", 1, "two numbers");
   EXPECT_REFUSED(R"({"a":{"dtype":"U8","shape":[1],"data_offsets":[0,1,2]}})", 1, "at most 2");
-  EXPECT_REFUSED(R"({"a":{"dtype":"U8","shape":[1],"data_offsets":[0,18446744073709551616]}})", 1, "whole numbers");
+  EXPECT_REFUSED(R"({"a":{"dtype":"U8","shape":[1],"data_offsets":[0,18446744073709551616]}})", 1,
+                 "whole numbers");
   EXPECT_REFUSED(R"({"__metadata__":{"a":1}})", 0, "must be a string");
   EXPECT_REFUSED(R"({"__metadata__":"a"})", 0, "must be an object");
   std::string rank_65 = R"({"a":{"dtype":"U8","shape":[1)";
@@ -101,9 +103,11 @@ TEST(SafetensorsHeader, RefusesBadOffsets) {
   EXPECT_REFUSED(R"({"a":{"dtype":"U8","shape":[2],"data_offsets":[0,2]}})", 1, "in a buffer of 1");
   EXPECT_REFUSED(R"({"a":{"dtype":"F32","shape":[2],"data_offsets":[0,4]}})", 4, "need 8 bytes");
   EXPECT_REFUSED(R"({"a":{"dtype":"F4","shape":[3],"data_offsets":[0,2]}})", 2, "need 2 bytes");
-  EXPECT_REFUSED(R"({"a":{"dtype":"U8","shape":[4294967296,4294967296],"data_offsets":[0,0]}})", 0, "overflows");
+  EXPECT_REFUSED(R"({"a":{"dtype":"U8","shape":[4294967296,4294967296],"data_offsets":[0,0]}})", 0,
+                 "overflows");
   EXPECT_REFUSED(R"({"a":{"dtype":"U8","shape":[1],"data_offsets":[1,2]}})", 2, "a hole");
-  EXPECT_REFUSED(R"({"a":{"dtype":"U8","shape":[1],"data_offsets":[0,1]}})", 2, "end at byte 1 of a buffer of 2");
+  EXPECT_REFUSED(R"({"a":{"dtype":"U8","shape":[1],"data_offsets":[0,1]}})", 2,
+                 "end at byte 1 of a buffer of 2");
   EXPECT_REFUSED(R"({"a":{"dtype":"U8","shape":[2],"data_offsets":[0,2]},"b":{"dtype":"U8","shape":[2],)"
                  R"("data_offsets":[1,3]}})",
                  3, "overlap");

@@ -27,11 +27,11 @@ std::vector<float> counting(std::int64_t n, float start) {
 
 // A file with one tensor per dtype, 5 x 7, values 100 d + i; and an empty one.
 void write_sample(const std::filesystem::path& path, Disk& disk = system_disk()) {
-  SafetensorsWriter writer(path,
-                           {safetensors_entry("half", Dtype::f16, {5, 7}), safetensors_entry("wide", Dtype::f32, {5, 7}),
-                            safetensors_entry("empty", Dtype::f32, {0, 3}),
-                            safetensors_entry("brain", Dtype::bf16, {5, 7})},
-                           {{"format", "pt"}}, disk);
+  SafetensorsWriter writer(
+      path,
+      {safetensors_entry("half", Dtype::f16, {5, 7}), safetensors_entry("wide", Dtype::f32, {5, 7}),
+       safetensors_entry("empty", Dtype::f32, {0, 3}), safetensors_entry("brain", Dtype::bf16, {5, 7})},
+      {{"format", "pt"}}, disk);
   float start = 0.0F;
   for (const SafetensorsEntry& entry : writer.order()) {
     if (entry.begin == entry.end) continue;
@@ -93,7 +93,8 @@ TEST(Safetensors, ReadsLongRunsThroughTheBuffer) {
   writer.append(vector_of(values.data(), n, Dtype::f32));
   writer.finish();
   std::vector<std::uint16_t> out(static_cast<std::size_t>(n - 2));
-  SafetensorsReader::open(folder / "a").read("x", {0, 1}, {1, n - 1}, vector_of(out.data(), n - 2, Dtype::bf16));
+  SafetensorsReader::open(folder / "a")
+      .read("x", {0, 1}, {1, n - 1}, vector_of(out.data(), n - 2, Dtype::bf16));
   for (std::size_t i = 0; i < out.size(); ++i) ASSERT_EQ(out[i], bf16_from_float(values[i + 1])) << i;
 }
 
@@ -109,10 +110,11 @@ TEST(Safetensors, NamesWhatCannotBeRead) {
   EXPECT_NE(read("q", {0, 2}).find("F8_E4M3"), std::string::npos);
   EXPECT_NE(read("z", {0, 2}).find("no tensor \"z\""), std::string::npos);
   write_sample(folder / "b");
-  EXPECT_NE(error_of([&] {
-              SafetensorsReader::open(folder / "b").read("wide", {0, 1}, {6, 8}, vector_of(out, 2, Dtype::f32));
-            }).find("5 x 7"),
-            std::string::npos);
+  EXPECT_NE(
+      error_of([&] {
+        SafetensorsReader::open(folder / "b").read("wide", {0, 1}, {6, 8}, vector_of(out, 2, Dtype::f32));
+      }).find("5 x 7"),
+      std::string::npos);
 }
 
 TEST(Safetensors, OneByteMoreOrLessIsNoticed) {
@@ -125,7 +127,8 @@ TEST(Safetensors, OneByteMoreOrLessIsNoticed) {
   EXPECT_NE(error_of([&] { (void)SafetensorsReader::open(folder / "b"); }), "");
   for (const std::size_t size : {0U, 7U, 8U, 9U}) {
     put(folder / "b", bytes.substr(0, size));
-    EXPECT_NE(error_of([&] { (void)SafetensorsReader::open(folder / "b"); }).find("no safetensors"), std::string::npos);
+    EXPECT_NE(error_of([&] { (void)SafetensorsReader::open(folder / "b"); }).find("no safetensors"),
+              std::string::npos);
   }
 }
 
@@ -142,7 +145,8 @@ class SafetensorsIndex : public ::testing::Test {
     writer.finish();
   }
   void write_index(const std::string& map) {
-    put(folder_ / "model.safetensors.index.json", R"({"metadata":{"total_size":8},"weight_map":)" + map + "}");
+    put(folder_ / "model.safetensors.index.json",
+        R"({"metadata":{"total_size":8},"weight_map":)" + map + "}");
   }
   [[nodiscard]] SafetensorsReader open() const { return SafetensorsReader::open(folder_.path()); }
   std::string refusal(const std::string& map) {
@@ -171,7 +175,8 @@ TEST_F(SafetensorsIndex, WarnsOfUnmappedTensorsAndAWrongTotal) {
 
 TEST_F(SafetensorsIndex, RefusesNamesThatLeaveTheFolder) {
   for (const char* name : {"../one.safetensors", "/etc/passwd", "..", "", "a/b", "a b", "x\\u0000"}) {
-    EXPECT_NE(refusal(std::string(R"({"a":")") + name + "\"}").find("no plain file name"), std::string::npos) << name;
+    EXPECT_NE(refusal(std::string(R"({"a":")") + name + "\"}").find("no plain file name"), std::string::npos)
+        << name;
   }
   EXPECT_NE(refusal(R"({"a":1})").find("no plain file name"), std::string::npos);
   put(folder_ / "model.safetensors.index.json", R"({"weight_map":[]})");
@@ -179,7 +184,8 @@ TEST_F(SafetensorsIndex, RefusesNamesThatLeaveTheFolder) {
 }
 
 TEST_F(SafetensorsIndex, RefusesMissingLinkedOrFolderShards) {
-  EXPECT_NE(refusal(R"({"a":"three.safetensors"})").find("three.safetensors does not exist"), std::string::npos);
+  EXPECT_NE(refusal(R"({"a":"three.safetensors"})").find("three.safetensors does not exist"),
+            std::string::npos);
   std::filesystem::create_symlink(folder_ / "one.safetensors", folder_ / "link.safetensors");
   EXPECT_NE(refusal(R"({"a":"link.safetensors"})").find("symbolic link"), std::string::npos);
   std::filesystem::create_directory(folder_ / "folder.safetensors");
@@ -187,14 +193,17 @@ TEST_F(SafetensorsIndex, RefusesMissingLinkedOrFolderShards) {
 }
 
 TEST_F(SafetensorsIndex, RefusesATensorThatIsElsewhereOrTwice) {
-  EXPECT_NE(refusal(R"({"a":"two.safetensors","b":"two.safetensors"})").find("\"a\" is not in two"), std::string::npos);
+  EXPECT_NE(refusal(R"({"a":"two.safetensors","b":"two.safetensors"})").find("\"a\" is not in two"),
+            std::string::npos);
   write_one("two.safetensors", "a", 3.0F);
-  EXPECT_NE(refusal(R"({"a":"one.safetensors","b":"two.safetensors"})").find("in two files"), std::string::npos);
+  EXPECT_NE(refusal(R"({"a":"one.safetensors","b":"two.safetensors"})").find("in two files"),
+            std::string::npos);
 }
 
 TEST(Safetensors, AFolderWithoutWeightsIsNamed) {
   const TempFolder folder;
-  EXPECT_NE(error_of([&] { (void)SafetensorsReader::open(folder.path()); }).find("neither"), std::string::npos);
+  EXPECT_NE(error_of([&] { (void)SafetensorsReader::open(folder.path()); }).find("neither"),
+            std::string::npos);
 }
 
 TEST(SafetensorsWriter, AFaultAtAnyCallLeavesNoNewFile) {

@@ -28,14 +28,17 @@ class TempFolder {
   TempFolder& operator=(const TempFolder&) = delete;
   ~TempFolder() { std::filesystem::remove_all(path_); }
   [[nodiscard]] const std::filesystem::path& path() const { return path_; }
-  [[nodiscard]] std::filesystem::path operator/(const std::filesystem::path& name) const { return path_ / name; }
+  [[nodiscard]] std::filesystem::path operator/(const std::filesystem::path& name) const {
+    return path_ / name;
+  }
 
  private:
   std::filesystem::path path_;
 };
 
 inline void put(const std::filesystem::path& path, std::string_view bytes) {
-  std::filesystem::remove(path);  // ext4 flushes a file that is truncated and written again, which takes milliseconds
+  std::filesystem::remove(
+      path);  // ext4 flushes a file that is truncated and written again, which takes milliseconds
   std::ofstream file(path, std::ios::binary | std::ios::trunc);
   file.write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
   ASSERT_TRUE(file.flush().good()) << path;

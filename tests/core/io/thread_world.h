@@ -62,12 +62,15 @@ class ThreadWorld {
       if (rank != call.peer) copy(in_[static_cast<std::size_t>(call.peer)], call.out.data);
     } else {
       for (std::size_t i = 0; i < in_.size(); ++i) {
-        if (static_cast<int>(i) != rank) copy(in_[i], call.out.data + static_cast<std::int64_t>(i) * call.in.bytes());
+        if (static_cast<int>(i) != rank)
+          copy(in_[i], call.out.data + static_cast<std::int64_t>(i) * call.in.bytes());
       }
     }
     barrier_.arrive_and_wait();
   }
-  static void copy(Tensor from, std::byte* to) { std::memcpy(to, from.data, static_cast<std::size_t>(from.bytes())); }
+  static void copy(Tensor from, std::byte* to) {
+    std::memcpy(to, from.data, static_cast<std::size_t>(from.bytes()));
+  }
   std::barrier<> barrier_;
   std::vector<Tensor> in_;
 };

@@ -4,10 +4,13 @@
 // is close.
 #include <gtest/gtest.h>
 
+#include <memory>
 #include <numeric>
+#include <tuple>
 
 #include "core/io/safetensors.h"
 #include "core/model/hf_config.h"
+#include "core/ops/cpu/cpu_ops.h"
 #include "tests/support/compare.h"
 #include "tests/support/model_harness.h"
 #include "tests/support/oracle_ops.h"
@@ -46,10 +49,16 @@ std::vector<std::int32_t> first_batch(const SafetensorsReader& file, const std::
   return {values.begin(), values.end()};
 }
 
-class Golden : public ::testing::TestWithParam<std::string> {
+std::unique_ptr<Ops> make_ops(bool cpu, Workspace& workspace) {
+  if (!cpu) return std::make_unique<OracleOps>();
+  return std::make_unique<CpuOps>(workspace, CpuOptions{});
+}
+
+// (model, on the cpu's operators)
+class Golden : public ::testing::TestWithParam<std::tuple<std::string, bool>> {
  protected:
   Golden() {
-    const auto weights = SafetensorsReader::open(folder_of(GetParam()));
+    const auto weights = SafetensorsReader::open(folder_of(model()));
     for (const auto& name : harness_.names()) {
       const Tensor param = harness_.param(name);
       weights.read(name_in(weights, "", name), {0, param.rows}, {0, param.cols}, param);
@@ -62,10 +71,12 @@ class Golden : public ::testing::TestWithParam<std::string> {
       batch_.positions.push_back(static_cast<std::int32_t>(row % kSeqLen));
   }
 
+  [[nodiscard]] static std::string model() { return std::get<0>(GetParam()); }
+
   ScratchArena arena_{1 << 24};
-  OracleOps ops_;
-  ModelHarness harness_{config_of(GetParam()), {Dtype::f32, 31}, ops_, arena_.workspace()};
-  SafetensorsReader golden_ = SafetensorsReader::open(folder_of(GetParam()) / "golden.safetensors");
+  std::unique_ptr<Ops> ops_ = make_ops(std::get<1>(GetParam()), arena_.workspace());
+  ModelHarness harness_{config_of(model()), {Dtype::f32, 31}, *ops_, arena_.workspace()};
+  SafetensorsReader golden_ = SafetensorsReader::open(folder_of(model()) / "golden.safetensors");
   TokenBatch batch_;
 };
 
@@ -92,10 +103,12 @@ TEST_P(Golden, LossAndEveryGradientAreThoseOfPyTorch) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Families, Golden,
-                         ::testing::Values("gpt2", "llama", "llama3", "mistral", "qwen2", "qwen2_window",
-                                           "qwen3"),
-                         [](const auto& family) { return family.param; });
+const auto kModels =
+    ::testing::Values("gpt2", "llama", "llama3", "mistral", "qwen2", "qwen2_window", "qwen3");
+INSTANTIATE_TEST_SUITE_P(Families, Golden, ::testing::Combine(kModels, ::testing::Bool()),
+                         [](const auto& run) {
+                           return std::get<0>(run.param) + (std::get<1>(run.param) ? "_cpu" : "_oracle");
+                         });
 
 }  // namespace
 }  // namespace edgetrain::testing

@@ -1,4 +1,5 @@
-// config.json of every family: what transformers 5 wrote, what transformers 4 writes, and what must be refused.
+// config.json of every family: what transformers 5 wrote, what transformers 4 writes, and what must be
+// refused.
 #include "core/model/hf_config.h"
 
 #include <gtest/gtest.h>
@@ -33,11 +34,13 @@ ModelConfig good(std::string_view json) {
 
 /// A valid config of `family` with `more` members behind it ("key": value, ...).
 std::string llama_like(std::string_view family, std::string_view more = "", std::string_view kv_heads = "2") {
-  std::string json = "{\"model_type\": \"" + std::string(family) +
-                     "\", \"vocab_size\": 100, \"hidden_size\": 24, \"intermediate_size\": 40, \"num_hidden_layers\": 3, "
-                     "\"num_attention_heads\": 4, \"num_key_value_heads\": " +
-                     std::string(kv_heads);
-  if (family == "mistral" && more.find("sliding_window") == std::string_view::npos) json += ", \"sliding_window\": null";
+  std::string json =
+      "{\"model_type\": \"" + std::string(family) +
+      "\", \"vocab_size\": 100, \"hidden_size\": 24, \"intermediate_size\": 40, \"num_hidden_layers\": 3, "
+      "\"num_attention_heads\": 4, \"num_key_value_heads\": " +
+      std::string(kv_heads);
+  if (family == "mistral" && more.find("sliding_window") == std::string_view::npos)
+    json += ", \"sliding_window\": null";
   if (!more.empty()) json += ", " + std::string(more);
   return json + "}";
 }
@@ -48,19 +51,22 @@ std::string gpt2(std::string_view more = "") {
 
 void expect_problem(const std::string& json, std::string_view key, std::string_view part) {
   const HfConfig config = parse_hf_config(json, "config.json");
-  const auto found = std::find_if(config.problems.begin(), config.problems.end(), [&](const ConfigProblem& problem) {
-    return problem.key == key && problem.message.find(part) != std::string::npos;
-  });
-  EXPECT_NE(found, config.problems.end()) << json << "\nno problem '" << key << "' with '" << part << "' in:\n"
-                                          << lines(config.problems);
+  const auto found =
+      std::find_if(config.problems.begin(), config.problems.end(), [&](const ConfigProblem& problem) {
+        return problem.key == key && problem.message.find(part) != std::string::npos;
+      });
+  EXPECT_NE(found, config.problems.end())
+      << json << "\nno problem '" << key << "' with '" << part << "' in:\n"
+      << lines(config.problems);
 }
 
 void expect_warning(const std::string& json, std::string_view key, std::string_view part) {
   const HfConfig config = parse_hf_config(json, "config.json");
   EXPECT_TRUE(config.problems.empty()) << lines(config.problems);
-  const auto found = std::find_if(config.warnings.begin(), config.warnings.end(), [&](const ConfigProblem& warning) {
-    return warning.key == key && warning.message.find(part) != std::string::npos;
-  });
+  const auto found =
+      std::find_if(config.warnings.begin(), config.warnings.end(), [&](const ConfigProblem& warning) {
+        return warning.key == key && warning.message.find(part) != std::string::npos;
+      });
   EXPECT_NE(found, config.warnings.end()) << json << "\n" << lines(config.warnings);
 }
 
@@ -71,7 +77,8 @@ ModelConfig fixture(const std::string& name) {
   return config;
 }
 
-// ---- files that transformers wrote -----------------------------------------------------------------------------
+// ---- files that transformers wrote
+// -----------------------------------------------------------------------------
 
 TEST(HfConfigFixtures, Gpt2) {
   const ModelConfig c = fixture("gpt2");
@@ -133,7 +140,8 @@ TEST(HfConfig, WritesWhatItReadsBack) {
   }
 }
 
-// ---- defaults and spellings ------------------------------------------------------------------------------------
+// ---- defaults and spellings
+// ------------------------------------------------------------------------------------
 
 TEST(HfConfig, DefaultsAreThoseOfTheFamily) {
   EXPECT_EQ(good(llama_like("llama")).head_dim, 6);
@@ -148,7 +156,9 @@ TEST(HfConfig, DefaultsAreThoseOfTheFamily) {
   EXPECT_EQ(good(gpt2()).intermediate_size, 144);
   EXPECT_EQ(good(gpt2(R"("n_inner": 50)")).intermediate_size, 50);
   EXPECT_EQ(good(R"({"model_type": "gpt2", "vocab_size": 9, "hidden_size": 8, "num_hidden_layers": 1,
-                     "num_attention_heads": 2, "max_position_embeddings": 7})").max_position_embeddings, 7);
+                     "num_attention_heads": 2, "max_position_embeddings": 7})")
+                .max_position_embeddings,
+            7);
 }
 
 TEST(HfConfig, BiasesAreThoseOfTheFamily) {
@@ -164,33 +174,48 @@ TEST(HfConfig, BiasesAreThoseOfTheFamily) {
 
 TEST(HfConfig, ReadsBothSpellingsOfRope) {
   EXPECT_EQ(good(llama_like("llama", R"("rope_theta": 500000)")).rope.theta, 500000.0);
-  EXPECT_EQ(good(llama_like("llama", R"("rope_parameters": {"rope_theta": 7.5, "rope_type": "default"})")).rope.theta, 7.5);
+  EXPECT_EQ(good(llama_like("llama", R"("rope_parameters": {"rope_theta": 7.5, "rope_type": "default"})"))
+                .rope.theta,
+            7.5);
   const char* type_keys[] = {"type", "rope_type"};
   for (const std::string key : type_keys) {
-    const auto c = good(llama_like("llama", R"("rope_scaling": {")" + key + R"(": "linear", "factor": 4.0})"));
+    const auto c =
+        good(llama_like("llama", R"("rope_scaling": {")" + key + R"(": "linear", "factor": 4.0})"));
     EXPECT_EQ(c.rope.type, RopeConfig::Type::linear);
     EXPECT_EQ(c.rope.factor, 4.0);
   }
-  const std::string llama3 = R"({"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0,
+  const std::string llama3 =
+      R"({"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0,
                                  "original_max_position_embeddings": 8192})";
-  EXPECT_EQ(good(llama_like("llama", "\"rope_scaling\": " + llama3)).rope.original_max_position_embeddings, 8192);
-  EXPECT_EQ(good(llama_like("llama", "\"rope_scaling\": " + llama3 + ", \"rope_parameters\": " + llama3)).rope.factor, 8.0);
+  EXPECT_EQ(good(llama_like("llama", "\"rope_scaling\": " + llama3)).rope.original_max_position_embeddings,
+            8192);
+  EXPECT_EQ(good(llama_like("llama", "\"rope_scaling\": " + llama3 + ", \"rope_parameters\": " + llama3))
+                .rope.factor,
+            8.0);
   EXPECT_EQ(good(llama_like("llama", R"("rope_scaling": null)")).rope.type, RopeConfig::Type::plain);
 }
 
 TEST(HfConfig, RefusesOtherOrContradictoryRope) {
-  const auto scaling = [](const std::string& object) { return llama_like("llama", "\"rope_scaling\": " + object); };
+  const auto scaling = [](const std::string& object) {
+    return llama_like("llama", "\"rope_scaling\": " + object);
+  };
   for (const std::string type : {"yarn", "dynamic", "longrope", "su", "mrope"}) {
-    expect_problem(scaling(R"({"rope_type": ")" + type + R"(", "factor": 2.0})"), "rope_scaling.rope_type", type);
+    expect_problem(scaling(R"({"rope_type": ")" + type + R"(", "factor": 2.0})"), "rope_scaling.rope_type",
+                   type);
   }
   expect_problem(scaling(R"({"rope_type": "linear"})"), "rope_scaling.factor", "missing");
-  expect_problem(scaling(R"({"rope_type": "linear", "factor": -1})"), "rope_scaling.factor", "must be a number");
-  expect_problem(scaling(R"({"rope_type": "linear", "type": "llama3", "factor": 2})"), "rope_scaling.rope_type", "but type");
-  expect_problem(scaling(R"({"rope_type": "linear", "factor": 2, "beta_fast": 32})"), "rope_scaling.beta_fast", "not impl");
+  expect_problem(scaling(R"({"rope_type": "linear", "factor": -1})"), "rope_scaling.factor",
+                 "must be a number");
+  expect_problem(scaling(R"({"rope_type": "linear", "type": "llama3", "factor": 2})"),
+                 "rope_scaling.rope_type", "but type");
+  expect_problem(scaling(R"({"rope_type": "linear", "factor": 2, "beta_fast": 32})"),
+                 "rope_scaling.beta_fast", "not impl");
   expect_problem(scaling(R"({"rope_type": "llama3", "factor": 8, "low_freq_factor": 4, "high_freq_factor": 1,
-                             "original_max_position_embeddings": 8})"), "rope_scaling.high_freq_factor", "greater");
-  expect_problem(scaling(R"({"rope_type": "llama3", "factor": 8, "low_freq_factor": 1, "high_freq_factor": 4})"),
-                 "rope_scaling.original_max_position_embeddings", "needed");
+                             "original_max_position_embeddings": 8})"),
+                 "rope_scaling.high_freq_factor", "greater");
+  expect_problem(
+      scaling(R"({"rope_type": "llama3", "factor": 8, "low_freq_factor": 1, "high_freq_factor": 4})"),
+      "rope_scaling.original_max_position_embeddings", "needed");
   expect_problem(scaling("[]"), "rope_scaling", "must be an object");
   expect_problem(llama_like("llama", R"("rope_parameters": {"full_attention": {"rope_type": "default"}})"),
                  "rope_parameters.full_attention", "not implemented");
@@ -202,20 +227,27 @@ TEST(HfConfig, RefusesOtherOrContradictoryRope) {
 }
 
 TEST(HfConfig, SlidingWindows) {
-  EXPECT_EQ(good(llama_like("mistral", R"("sliding_window": 8)")).sliding_window, (std::vector<std::int64_t>{8, 8, 8}));
+  EXPECT_EQ(good(llama_like("mistral", R"("sliding_window": 8)")).sliding_window,
+            (std::vector<std::int64_t>{8, 8, 8}));
   EXPECT_TRUE(good(llama_like("mistral", R"("sliding_window": null)")).sliding_window.empty());
   expect_warning(R"({"model_type": "mistral", "vocab_size": 9, "hidden_size": 8, "intermediate_size": 8,
-                     "num_hidden_layers": 1, "num_attention_heads": 2, "num_key_value_heads": 2})", "sliding_window", "4096");
+                     "num_hidden_layers": 1, "num_attention_heads": 2, "num_key_value_heads": 2})",
+                 "sliding_window", "4096");
   EXPECT_TRUE(good(llama_like("qwen2", R"("sliding_window": 8)")).sliding_window.empty());
-  EXPECT_EQ(good(llama_like("qwen2", R"("sliding_window": 8, "use_sliding_window": true, "max_window_layers": 2)"))
-                .sliding_window, (std::vector<std::int64_t>{0, 0, 8}));
-  EXPECT_TRUE(good(llama_like("qwen2", R"("sliding_window": 8, "use_sliding_window": true)")).sliding_window.empty());
+  EXPECT_EQ(
+      good(llama_like("qwen2", R"("sliding_window": 8, "use_sliding_window": true, "max_window_layers": 2)"))
+          .sliding_window,
+      (std::vector<std::int64_t>{0, 0, 8}));
+  EXPECT_TRUE(
+      good(llama_like("qwen2", R"("sliding_window": 8, "use_sliding_window": true)")).sliding_window.empty());
   const std::string types = R"("layer_types": ["sliding_attention", "full_attention", "sliding_attention"])";
-  EXPECT_EQ(good(llama_like("qwen3", types + R"(, "sliding_window": 8, "use_sliding_window": true)")).sliding_window,
+  EXPECT_EQ(good(llama_like("qwen3", types + R"(, "sliding_window": 8, "use_sliding_window": true)"))
+                .sliding_window,
             (std::vector<std::int64_t>{8, 0, 8}));
   expect_problem(llama_like("qwen3", types), "layer_types", "use_sliding_window is not true");
   expect_problem(llama_like("qwen3", R"("layer_types": ["full_attention"])"), "layer_types", "list of 3");
-  expect_problem(llama_like("qwen3", R"("layer_types": ["chunked_attention"])"), "layer_types", "not implemented");
+  expect_problem(llama_like("qwen3", R"("layer_types": ["chunked_attention"])"), "layer_types",
+                 "not implemented");
   expect_problem(llama_like("llama", R"("sliding_window": 8)"), "sliding_window", "not implemented");
   expect_problem(llama_like("mistral", R"("sliding_window": -1)"), "sliding_window", "whole number");
 }
@@ -229,7 +261,8 @@ TEST(HfConfig, TokenIds) {
   expect_problem(llama_like("llama", R"("bos_token_id": "x")"), "bos_token_id", "whole number");
 }
 
-// ---- refusals --------------------------------------------------------------------------------------------------
+// ---- refusals
+// --------------------------------------------------------------------------------------------------
 
 TEST(HfConfig, RefusesWhatChangesTheForwardPass) {
   for (const std::string member :
@@ -240,13 +273,15 @@ TEST(HfConfig, RefusesWhatChangesTheForwardPass) {
     const std::string key = member.substr(1, member.find('"', 1) - 1);
     expect_problem(llama_like("llama", member), key, "not implemented");
   }
-  expect_problem(gpt2(R"("scale_attn_by_inverse_layer_idx": true)"), "scale_attn_by_inverse_layer_idx", "not implemented");
+  expect_problem(gpt2(R"("scale_attn_by_inverse_layer_idx": true)"), "scale_attn_by_inverse_layer_idx",
+                 "not implemented");
   expect_problem(gpt2(R"("scale_attn_weights": false)"), "scale_attn_weights", "not implemented");
   expect_problem(gpt2(R"("add_cross_attention": true)"), "add_cross_attention", "not implemented");
 }
 
 TEST(HfConfig, NeutralValuesAreFine) {
-  (void)good(llama_like("llama", R"("quantization_config": null, "partial_rotary_factor": 1.0, "sliding_window": null,
+  (void)good(llama_like("llama",
+                        R"("quantization_config": null, "partial_rotary_factor": 1.0, "sliding_window": null,
     "attn_logit_softcapping": null, "is_encoder_decoder": false, "pruned_heads": {}, "use_cache": true,
     "architectures": ["LlamaForCausalLM"], "torch_dtype": "bfloat16", "attention_dropout": 0.0)"));
   (void)good(gpt2(R"("scale_attn_weights": true, "n_ctx": 1024)"));
@@ -259,15 +294,18 @@ TEST(HfConfig, UnknownKeysAndDropoutWarn) {
 }
 
 TEST(HfConfig, RefusesMissingHugeNegativeAndMistypedSizes) {
-  for (const std::string key : {"vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers",
-                                "num_attention_heads"}) {
+  for (const std::string key :
+       {"vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads"}) {
     const std::string json = llama_like("llama");
     const auto at = json.find("\"" + key);
     const auto colon = json.find(": ", at) + 2, comma = json.find(',', colon);
-    const auto with = [&](const std::string& value) { return json.substr(0, colon) + value + json.substr(comma); };
+    const auto with = [&](const std::string& value) {
+      return json.substr(0, colon) + value + json.substr(comma);
+    };
     expect_problem(json.substr(0, at) + json.substr(comma + 2), key, "is missing");
     expect_problem(with("null"), key, "is missing");
-    for (const char* value : {"0", "-1", "99999999999", "9223372036854775808", "\"24\"", "24.0", "true", "[24]"}) {
+    for (const char* value :
+         {"0", "-1", "99999999999", "9223372036854775808", "\"24\"", "24.0", "true", "[24]"}) {
       expect_problem(with(value), key, "whole number");
     }
   }
@@ -280,8 +318,10 @@ TEST(HfConfig, RefusesSizesThatDoNotFit) {
   expect_problem(llama_like("llama", "", "3"), "num_key_value_heads", "does not divide");
   expect_problem(llama_like("llama", R"("head_dim": 7)"), "head_dim", "even");
   expect_problem(R"({"model_type": "llama", "vocab_size": 9, "hidden_size": 10, "intermediate_size": 8,
-                     "num_hidden_layers": 1, "num_attention_heads": 4})", "num_attention_heads", "do not divide");
-  expect_problem(R"({"model_type": "gpt2", "vocab_size": 9, "n_embd": 10, "n_layer": 1, "n_head": 4})", "n_head", "divide");
+                     "num_hidden_layers": 1, "num_attention_heads": 4})",
+                 "num_attention_heads", "do not divide");
+  expect_problem(R"({"model_type": "gpt2", "vocab_size": 9, "n_embd": 10, "n_layer": 1, "n_head": 4})",
+                 "n_head", "divide");
   expect_problem(gpt2(R"("hidden_size": 40)"), "hidden_size", "but 'n_embd'");
 }
 
@@ -289,7 +329,8 @@ TEST(HfConfig, RefusesOtherModelsAndHeads) {
   expect_problem(R"({"model_type": "gemma2"})", "model_type", "not implemented");
   expect_problem("{}", "model_type", "is missing");
   expect_problem(R"({"model_type": 1})", "model_type", "must be a string");
-  expect_problem(llama_like("llama", R"("architectures": ["LlamaForSequenceClassification"])"), "architectures", "only");
+  expect_problem(llama_like("llama", R"("architectures": ["LlamaForSequenceClassification"])"),
+                 "architectures", "only");
   expect_problem(llama_like("llama", R"("hidden_act": "gelu")"), "hidden_act", "silu");
   expect_problem(gpt2(R"("activation_function": "quick_gelu")"), "activation_function", "gelu_new");
 }
@@ -297,8 +338,9 @@ TEST(HfConfig, RefusesOtherModelsAndHeads) {
 TEST(HfConfig, ReportsAllProblemsAtOnceWithTheFile) {
   std::vector<std::string> warnings;
   try {
-    (void)model_config_from_inline(R"({"model_type": "llama", "vocab_size": -1, "hidden_act": "x", "zzz": 1})",
-                                   "model.config", warnings);
+    (void)model_config_from_inline(
+        R"({"model_type": "llama", "vocab_size": -1, "hidden_act": "x", "zzz": 1})", "model.config",
+        warnings);
     ADD_FAILURE();
   } catch (const Error& error) {
     const std::string message = error.what();

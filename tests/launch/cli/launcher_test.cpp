@@ -21,15 +21,19 @@ TEST(Launcher, StartedByHand) {
 }
 
 TEST(Launcher, OpenMpi) {
-  const auto launcher = with({{"OMPI_COMM_WORLD_RANK", "3"}, {"OMPI_COMM_WORLD_SIZE", "8"},
-                              {"OMPI_COMM_WORLD_LOCAL_SIZE", "4"}, {"PMIX_RANK", "3"}, {"SLURM_PROCID", "0"}});
+  const auto launcher = with({{"OMPI_COMM_WORLD_RANK", "3"},
+                              {"OMPI_COMM_WORLD_SIZE", "8"},
+                              {"OMPI_COMM_WORLD_LOCAL_SIZE", "4"},
+                              {"PMIX_RANK", "3"},
+                              {"SLURM_PROCID", "0"}});
   EXPECT_EQ(launcher.rank, 3);
   EXPECT_EQ(launcher.world_size, 8);
   EXPECT_EQ(launcher.ranks_on_node, 4);
 }
 
 TEST(Launcher, Slurm) {
-  const auto launcher = with({{"SLURM_PROCID", "5"}, {"SLURM_STEP_NUM_TASKS", "16"}, {"SLURM_STEP_TASKS_PER_NODE", "8(x2)"}});
+  const auto launcher =
+      with({{"SLURM_PROCID", "5"}, {"SLURM_STEP_NUM_TASKS", "16"}, {"SLURM_STEP_TASKS_PER_NODE", "8(x2)"}});
   EXPECT_EQ(launcher.rank, 5);
   EXPECT_EQ(launcher.world_size, 16);
   EXPECT_FALSE(launcher.ranks_on_node);  // not one number; MPI says it later

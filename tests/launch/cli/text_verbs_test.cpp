@@ -30,7 +30,8 @@ TEST(TextVerbs, HelpNamesEveryVerbSectionAndExitCode) {
   for (const auto& verb : verbs()) {
     EXPECT_EQ(testing::contains(text, fmt::format("\n  {} ", verb.name)), !verb.is_hidden) << verb.name;
   }
-  for (const auto* part : {"\n  0 ", "\n  1 ", "\n  2 ", "\n  75 ", "\n  optimizer ", "~section.key"}) EXPECT_CONTAINS(text, part);
+  for (const auto* part : {"\n  0 ", "\n  1 ", "\n  2 ", "\n  75 ", "\n  optimizer ", "~section.key"})
+    EXPECT_CONTAINS(text, part);
 }
 
 TEST(TextVerbs, Version) { EXPECT_EQ(output({"--version"}), "edgetrain 0.1.0\n  cpu: oneDNN\n"); }
@@ -38,7 +39,8 @@ TEST(TextVerbs, Version) { EXPECT_EQ(output({"--version"}), "edgetrain 0.1.0\n  
 TEST(TextVerbs, Explain) {
   EXPECT_CONTAINS(output({"explain", "optimizer.lr"}), "Highest learning rate");
   EXPECT_CONTAINS(output({"explain"}), "lr_scheduler:\n");
-  EXPECT_EQ(refusal({"explain", "optimizer.lrr"}), "there is no key 'optimizer.lrr'\n  did you mean 'optimizer.lr'?");
+  EXPECT_EQ(refusal({"explain", "optimizer.lrr"}),
+            "there is no key 'optimizer.lrr'\n  did you mean 'optimizer.lr'?");
   EXPECT_EQ(refusal({"explain", "learning_rate"}),
             "there is no key 'learning_rate'\n  'learning_rate' is called 'optimizer.lr' here");
 }

@@ -30,9 +30,9 @@ TEST(SolveBatch, DefaultsGiveWay) {
   expect_batch({30, {}, {}}, 3, 30, 2, 5);  // 10 per rank: the largest divisor up to 4 is 2
   expect_batch({7, {}, {}}, 7, 7, 1, 1);
   expect_batch({{}, 8, {}}, 2, 32, 8, 2);
-  expect_batch({{}, 5, {}}, 1, 30, 5, 6);   // the default of 32 moves to the nearest multiple of 5
+  expect_batch({{}, 5, {}}, 1, 30, 5, 6);  // the default of 32 moves to the nearest multiple of 5
   expect_batch({{}, {}, 2}, 2, 32, 8, 2);
-  expect_batch({{}, {}, 3}, 2, 24, 4, 3);   // 32 cannot be had in 3 passes
+  expect_batch({{}, {}, 3}, 2, 24, 4, 3);  // 32 cannot be had in 3 passes
 }
 
 TEST(SolveBatch, RefusesWithTheNearestThatWorks) {
@@ -58,7 +58,9 @@ TEST(SolveBatch, RefusesWithTheNearestThatWorks) {
 TEST(SolveBatch, WhateverItAnswersIsConsistentAndKeepsWhatIsWritten) {
   constexpr unsigned kSeed = 20261121;
   std::mt19937 random(kSeed);
-  const auto number = [&](int most) { return std::optional<std::int64_t>(1 + static_cast<int>(random() % most)); };
+  const auto number = [&](int most) {
+    return std::optional<std::int64_t>(1 + static_cast<int>(random() % most));
+  };
   for (int i = 0; i < 20'000; ++i) {
     WrittenBatch written;
     if (random() % 2 == 0) written.global = number(97);

@@ -43,9 +43,11 @@ TEST_F(Check, ARightJobHasNoProblems) {
 }
 
 TEST_F(Check, ExactlyOneModel) {
-  EXPECT_CONTAINS(errors({"model.preset=null"}), "no model: one of model.path, model.preset and model.config");
+  EXPECT_CONTAINS(errors({"model.preset=null"}),
+                  "no model: one of model.path, model.preset and model.config");
   EXPECT_CONTAINS(errors({"~model"}), "job.yaml: error: no model: ");
-  EXPECT_CONTAINS(errors({"model.config={model_type: llama}"}), "'model.config' contradicts the other choice of a model");
+  EXPECT_CONTAINS(errors({"model.config={model_type: llama}"}),
+                  "'model.config' contradicts the other choice of a model");
   EXPECT_CONTAINS(errors({"model.config={model_type: llama}"}), "say ~model.config on the command line");
   EXPECT_EQ(errors({"model.config={model_type: llama}", "~model.preset"}), "");
   EXPECT_CONTAINS(errors({"model.init=pretrained"}), "pretrained weights come from model.path");
@@ -53,7 +55,9 @@ TEST_F(Check, ExactlyOneModel) {
 }
 
 TEST_F(Check, ModelFolders) {
-  const auto with_path = [&](const std::string& path) { return errors({"~model.preset", "model.path=" + path}); };
+  const auto with_path = [&](const std::string& path) {
+    return errors({"~model.preset", "model.path=" + path});
+  };
   EXPECT_CONTAINS(with_path(folder_.at("none")), "is no folder");
   EXPECT_CONTAINS(with_path("~/models/x"), "~ and $VAR are not expanded in paths");
   EXPECT_CONTAINS(with_path(folder_.at("text")), "there is no config.json in");
@@ -85,7 +89,8 @@ TEST_F(Check, DataMustBeThere) {
 }
 
 TEST_F(Check, RanksAreTheProductOfTheAxes) {
-  EXPECT_CONTAINS(errors({"parallel.dp=3"}, on_ranks(4)), "dp 3 x tp 1 x pp 1 x cp 1 = 3, but there are 4 ranks");
+  EXPECT_CONTAINS(errors({"parallel.dp=3"}, on_ranks(4)),
+                  "dp 3 x tp 1 x pp 1 x cp 1 = 3, but there are 4 ranks");
   EXPECT_CONTAINS(errors({"parallel.dp=3"}, on_ranks(4)), "write dp: 4 or dp: auto, or start 3 ranks");
   EXPECT_CONTAINS(errors({"parallel.tp=2"}, on_ranks(3)), "tp 2 x pp 1 x cp 1 = 2 does not divide 3 ranks");
   EXPECT_EQ(errors({"parallel.dp=2"}), "");  // not known yet
@@ -93,9 +98,11 @@ TEST_F(Check, RanksAreTheProductOfTheAxes) {
 
 TEST_F(Check, TheGlobalBatchDividesAmongRanks) {
   EXPECT_CONTAINS(errors({}, on_ranks(3)), "nearest: train.global_batch_size: 33");
-  EXPECT_CONTAINS(errors({"train.global_batch_size=31"}, on_ranks(2)),
-                  "command line, argument 2: error: a global batch of 31 does not divide among 2 data-parallel ranks");
-  EXPECT_CONTAINS(errors({"train.micro_batch_size=5", "train.global_batch_size=32"}), "a micro-batch of 5 does not divide");
+  EXPECT_CONTAINS(
+      errors({"train.global_batch_size=31"}, on_ranks(2)),
+      "command line, argument 2: error: a global batch of 31 does not divide among 2 data-parallel ranks");
+  EXPECT_CONTAINS(errors({"train.micro_batch_size=5", "train.global_batch_size=32"}),
+                  "a micro-batch of 5 does not divide");
   // Defaults do not count: this is 2 of 3, not 3 of 3.
   EXPECT_EQ(errors({"train.micro_batch_size=3", "train.gradient_accumulation_steps=5"}), "");
   EXPECT_EQ(errors({"train.micro_batch_size=auto", "train.gradient_accumulation_steps=5"}), "");
@@ -114,12 +121,15 @@ TEST_F(Check, OptimizerAndSchedule) {
   EXPECT_CONTAINS(errors({"optimizer.nesterov=true"}), "nesterov belongs to sgd, and the optimizer is adamw");
   EXPECT_CONTAINS(errors({"optimizer={name: sgd, nesterov: true, momentum: 0}"}), "momentum: 0 leaves none");
   EXPECT_EQ(errors({"optimizer={name: sgd, nesterov: true}"}), "");
-  EXPECT_CONTAINS(errors({"train.steps=10", "lr_scheduler.warmup_steps=11"}), "11 warm-up steps do not fit into train.steps: 10");
+  EXPECT_CONTAINS(errors({"train.steps=10", "lr_scheduler.warmup_steps=11"}),
+                  "11 warm-up steps do not fit into train.steps: 10");
   EXPECT_EQ(errors({"train.steps=10", "lr_scheduler.warmup_steps=10"}), "");
   EXPECT_EQ(errors({"train.steps=10"}), "");  // the default of 20 gives way
-  EXPECT_CONTAINS(errors({"optimizer.lr=1e-5", "lr_scheduler.min_lr=1e-4"}), "min_lr 0.0001 is above optimizer.lr 1e-05");
+  EXPECT_CONTAINS(errors({"optimizer.lr=1e-5", "lr_scheduler.min_lr=1e-4"}),
+                  "min_lr 0.0001 is above optimizer.lr 1e-05");
   EXPECT_EQ(errors({"optimizer.lr=1e-5"}), "");
-  EXPECT_CONTAINS(errors({"lr_scheduler.decay_steps=5"}), "decay_steps belongs to wsd, and the schedule is cosine");
+  EXPECT_CONTAINS(errors({"lr_scheduler.decay_steps=5"}),
+                  "decay_steps belongs to wsd, and the schedule is cosine");
   EXPECT_EQ(errors({"lr_scheduler={name: wsd, decay_steps: 180}"}), "");
   EXPECT_CONTAINS(errors({"lr_scheduler={name: wsd, decay_steps: 180, warmup_steps: 21}"}),
                   "21 warm-up and 180 decay steps do not fit into train.steps: 200");
@@ -137,7 +147,8 @@ TEST_F(Check, MemoryAndPlaces) {
   EXPECT_CONTAINS(errors({"memory.ssd_paths=[/tmp]"}), "memory.ssd: 0 leaves these folders unused");
   EXPECT_CONTAINS(errors({"memory.device=0"}), "nothing can be trained in 0 bytes");
   EXPECT_CONTAINS(errors({"place.optimizer=ssd"}), "'place.optimizer: ssd' has no space: memory.ssd is 0");
-  EXPECT_CONTAINS(errors({"place.params=host"}), "'place.params: host' has no space: memory.host is not written");
+  EXPECT_CONTAINS(errors({"place.params=host"}),
+                  "'place.params: host' has no space: memory.host is not written");
 }
 
 TEST_F(Check, OutputsCanBeWritten) {
@@ -164,7 +175,8 @@ TEST_F(Check, ThreeParametersSharedAndPipelinesExclude) {
 }
 
 TEST_F(Check, WhatTheModelAllows) {
-  const auto problems = [&](const std::vector<std::string>& changes, std::int64_t positions, std::int64_t vocabulary) {
+  const auto problems = [&](const std::vector<std::string>& changes, std::int64_t positions,
+                            std::int64_t vocabulary) {
     ModelConfig model;
     model.max_position_embeddings = positions;
     model.vocab_size = vocabulary;

@@ -67,7 +67,9 @@ inline std::string errors(std::string text, const std::vector<std::string>& chan
 /// The problems of the minimal job with one more line in it.
 inline std::string errors_with(const std::string& line) { return errors(std::string(kMinimal) + line); }
 
-inline bool contains(std::string_view text, std::string_view part) { return text.find(part) != std::string_view::npos; }
+inline bool contains(std::string_view text, std::string_view part) {
+  return text.find(part) != std::string_view::npos;
+}
 
 }  // namespace edgetrain::testing
 

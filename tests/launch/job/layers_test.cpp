@@ -15,8 +15,9 @@ TEST(Extends, TheFileWinsKeyByKey) {
   const Folder folder;
   folder.write("base/base.yaml", std::string(kMinimal) + "train: {steps: 9, threads: 3}\nseed: 5\n");
   folder.write("base/middle.yaml", "extends: base.yaml\ntrain: {steps: 10}\ndata: {path: [other]}\n");
-  const auto parsed = parse_job_file(folder.write("top.yaml", "extends: base/middle.yaml\ntrain: {eval_batches: 2}\n"),
-                                     testing::overrides({"seed=6"}));
+  const auto parsed =
+      parse_job_file(folder.write("top.yaml", "extends: base/middle.yaml\ntrain: {eval_batches: 2}\n"),
+                     testing::overrides({"seed=6"}));
   ASSERT_TRUE(parsed.problems.empty()) << format(parsed.problems);
   EXPECT_EQ(parsed.job.train.steps, 10);
   EXPECT_EQ(parsed.job.train.threads, 3);
@@ -30,7 +31,8 @@ TEST(Extends, TheFileWinsKeyByKey) {
 TEST(Extends, AnInlineModelIsReplacedWhole) {
   const Folder folder;
   folder.write("base.yaml", "model: {config: {a: 1, b: 2}}\ndata: {path: x}\n");
-  const auto parsed = parse_job_file(folder.write("top.yaml", "extends: base.yaml\nmodel: {config: {a: 3}}\n"));
+  const auto parsed =
+      parse_job_file(folder.write("top.yaml", "extends: base.yaml\nmodel: {config: {a: 3}}\n"));
   EXPECT_EQ(parsed.job.model.config.json, R"({"a":3})");
 }
 
@@ -79,8 +81,10 @@ TEST(Extends, MissingOutsideAndWrong) {
 TEST(Extends, AnEmptyBaseIsNamed) {
   const Folder folder;
   folder.write("empty.yaml", "");
-  EXPECT_CONTAINS(format(parse_job_file(folder.write("top.yaml", std::string("extends: empty.yaml\n") + kMinimal)).problems),
-                  "empty.yaml: error: the file is empty");
+  EXPECT_CONTAINS(
+      format(
+          parse_job_file(folder.write("top.yaml", std::string("extends: empty.yaml\n") + kMinimal)).problems),
+      "empty.yaml: error: the file is empty");
 }
 
 }  // namespace

@@ -27,9 +27,7 @@ TEST(Override, ReplacesWithAYamlValue) {
   EXPECT_EQ(job_with({"optimizer={lr: 0.5}"}).optimizer.lr, 0.5);
 }
 
-TEST(Override, SplitsAtTheFirstEqualsSign) {
-  EXPECT_EQ(job_with({"output_dir=a=b=c"}).output_dir, "a=b=c");
-}
+TEST(Override, SplitsAtTheFirstEqualsSign) { EXPECT_EQ(job_with({"output_dir=a=b=c"}).output_dir, "a=b=c"); }
 
 TEST(Override, WinsOverTheFileAndKeepsItsSiblings) {
   const Job job = job_with({"train.steps=5"}, std::string(kMinimal) + "train: {steps: 9, threads: 3}\n");
@@ -71,7 +69,8 @@ TEST(Override, MistakesAreLocatedInTheArgument) {
             "  did you mean 'steps'?\n"
             "1 error; nothing was started.\n");
   EXPECT_EQ(errors(kMinimal, {"train.steps=0x5"}),
-            "command line, argument 2: error: 'train.steps' must be an integer in [1, 1000000000]; '0x5' is hexadecimal; "
+            "command line, argument 2: error: 'train.steps' must be an integer in [1, 1000000000]; '0x5' is "
+            "hexadecimal; "
             "numbers are decimal here\n"
             "  train.steps=0x5\n"
             "              ^~~\n"
@@ -79,7 +78,8 @@ TEST(Override, MistakesAreLocatedInTheArgument) {
 }
 
 TEST(Override, AKeyOfTheFileThatIsReplacedIsBlamedOnTheArgument) {
-  EXPECT_CONTAINS(errors(std::string(kMinimal) + "train: {steps: 9}\n", {"train.steps=x"}), "command line, argument 2");
+  EXPECT_CONTAINS(errors(std::string(kMinimal) + "train: {steps: 9}\n", {"train.steps=x"}),
+                  "command line, argument 2");
 }
 
 TEST(Override, Malformed) {
@@ -103,7 +103,8 @@ TEST(Override, PathsIntoScalarsAndBadIndices) {
   const std::string text = std::string(kMinimal) + "train: {steps: 9}\n";
   EXPECT_CONTAINS(errors(text, {"train.steps.x=1"}), "'train.steps' is '9' and has no key 'x'");
   EXPECT_CONTAINS(errors(text, {"train.steps[0]=1"}), "'train.steps' is '9', not a list");
-  EXPECT_CONTAINS(errors(text, {"train.threads.x=1"}), "'train.threads' must be an integer in [1, 4096], or auto, not a mapping");
+  EXPECT_CONTAINS(errors(text, {"train.threads.x=1"}),
+                  "'train.threads' must be an integer in [1, 4096], or auto, not a mapping");
   EXPECT_CONTAINS(errors(text, {"data.path[1]=x"}), "'data.path' has 1 items; there is no [1]");
   EXPECT_CONTAINS(errors(text, {"data.path[-1]=x"}), "'[-1]' is no index");
   EXPECT_CONTAINS(errors(text, {"data.path[x]=x"}), "'[x]' is no index");

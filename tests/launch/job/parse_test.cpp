@@ -124,7 +124,8 @@ logging: {interval: 1, tensorboard: true, trace_steps: [3, 5]}
 }
 
 TEST(Parse, OnePathNeedsNoBrackets) {
-  EXPECT_EQ(parse("model: {preset: x}\ndata: {path: a b.txt}\n").job.data.path, (std::vector<std::string>{"a b.txt"}));
+  EXPECT_EQ(parse("model: {preset: x}\ndata: {path: a b.txt}\n").job.data.path,
+            (std::vector<std::string>{"a b.txt"}));
 }
 
 TEST(Parse, AllProblemsAtOnceLikeACompiler) {
@@ -164,28 +165,33 @@ TEST(Parse, AllProblemsAtOnceLikeACompiler) {
 TEST(Parse, ForeignNamesAreKnownAndRefused) {
   EXPECT_CONTAINS(errors_with("per_device_train_batch_size: 4\n"),
                   "'per_device_train_batch_size' is called 'train.micro_batch_size' here");
-  EXPECT_CONTAINS(errors_with("zero_optimization: {stage: 2}\n"), "'zero_optimization' is called 'parallel.zero' here");
+  EXPECT_CONTAINS(errors_with("zero_optimization: {stage: 2}\n"),
+                  "'zero_optimization' is called 'parallel.zero' here");
   EXPECT_CONTAINS(errors_with("fp16: {enabled: true}\n"), "'fp16' is called 'train.dtype' here");
   EXPECT_CONTAINS(errors_with("checkpoint: {save_interval: 2}\n"), "did you mean 'interval'?");
 }
 
 TEST(Parse, WrongTypes) {
-  EXPECT_CONTAINS(errors_with("train: [1]\n"), "job.yaml:3:8: error: 'train' is a section with keys of its own, not a list");
+  EXPECT_CONTAINS(errors_with("train: [1]\n"),
+                  "job.yaml:3:8: error: 'train' is a section with keys of its own, not a list");
   EXPECT_CONTAINS(errors_with("seed: {a: 1}\n"), "'seed' must be an integer >= 0, not a mapping");
   EXPECT_CONTAINS(errors_with("seed: [1]\n"), "'seed' must be an integer >= 0, not a list");
   EXPECT_CONTAINS(errors_with("seed: \"1\"\n"), "in quotes it is a text; write it without");
   EXPECT_CONTAINS(errors_with("seed:\n"), "'seed' must be an integer >= 0, not nothing");
   EXPECT_CONTAINS(errors_with("logging: {tensorboard: 1}\n"), "must be true or false");
-  EXPECT_CONTAINS(errors_with("optimizer: {betas: 0.9}\n"), "must be a list of 2, each a number in [0, 1), not of 1");
+  EXPECT_CONTAINS(errors_with("optimizer: {betas: 0.9}\n"),
+                  "must be a list of 2, each a number in [0, 1), not of 1");
   EXPECT_CONTAINS(errors_with("optimizer: {betas: [0.9, 1]}\n"), "not '1'");
   EXPECT_CONTAINS(errors_with("optimizer: {betas: [0.9, [1]]}\n"), "not a list");
   EXPECT_CONTAINS(errors_with("optimizer: {betas: [0.9, ]}\n"), "not of 1");
   EXPECT_CONTAINS(errors_with("optimizer: {name: adam}\n"), "did you mean 'adamw'?");
-  EXPECT_CONTAINS(errors("model: {config: llama}\ndata: {path: x}\n"), "'model.config' must be a mapping, or null");
+  EXPECT_CONTAINS(errors("model: {config: llama}\ndata: {path: x}\n"),
+                  "'model.config' must be a mapping, or null");
   EXPECT_CONTAINS(errors("model: {config: {}}\ndata: {path: x}\n"), "'model.config' is empty");
   EXPECT_CONTAINS(errors("model: {config: {a: 0x10}}\ndata: {path: x}\n"), "is hexadecimal");
   EXPECT_CONTAINS(errors("model: {config: {a: auto}}\ndata: {path: x}\n"), "cannot have auto in it");
-  EXPECT_CONTAINS(errors_with("memory: {device: 2G}\n"), "must be a size such as 512MiB or 2GiB, or auto, not '2G'");
+  EXPECT_CONTAINS(errors_with("memory: {device: 2G}\n"),
+                  "must be a size such as 512MiB or 2GiB, or auto, not '2G'");
 }
 
 TEST(Parse, NumbersAreDecimalFiniteAndInRange) {
@@ -196,16 +202,21 @@ TEST(Parse, NumbersAreDecimalFiniteAndInRange) {
   EXPECT_CONTAINS(errors_with("seed: 12345678901234567890\n"), "does not fit into 64 bits");
   EXPECT_CONTAINS(errors_with("optimizer: {lr: 1e400}\n"), "does not fit into a double");
   EXPECT_CONTAINS(errors_with("optimizer: {lr: .nan}\n"), "'.nan' is not finite");
-  EXPECT_CONTAINS(errors_with("optimizer: {lr: 0}\n"), "'optimizer.lr' must be a number in (0, 1000000], not '0'");
+  EXPECT_CONTAINS(errors_with("optimizer: {lr: 0}\n"),
+                  "'optimizer.lr' must be a number in (0, 1000000], not '0'");
   EXPECT_CONTAINS(errors_with("optimizer: {max_grad_norm: -.inf}\n"), "is not finite");
-  EXPECT_CONTAINS(errors_with("parallel: {zero: 4}\n"), "'parallel.zero' must be an integer in [0, 3], not '4'");
-  EXPECT_CONTAINS(errors("model: {preset: x}\ndata: {path: x, val_fraction: 1}\n"), "must be a number in [0, 1), not '1'");
+  EXPECT_CONTAINS(errors_with("parallel: {zero: 4}\n"),
+                  "'parallel.zero' must be an integer in [0, 3], not '4'");
+  EXPECT_CONTAINS(errors("model: {preset: x}\ndata: {path: x, val_fraction: 1}\n"),
+                  "must be a number in [0, 1), not '1'");
 }
 
 TEST(Parse, OnlyTrueAndFalseAreBooleans) {
   for (const auto* word : {"yes", "no", "on", "off", "True", "y"}) {
-    EXPECT_CONTAINS(errors_with(fmt::format("logging: {{tensorboard: {}}}\n", word)), "is neither true nor false");
-    EXPECT_CONTAINS(errors_with(fmt::format("reproducible: {}\n", word)), "'reproducible' must be false | true | layout");
+    EXPECT_CONTAINS(errors_with(fmt::format("logging: {{tensorboard: {}}}\n", word)),
+                    "is neither true nor false");
+    EXPECT_CONTAINS(errors_with(fmt::format("reproducible: {}\n", word)),
+                    "'reproducible' must be false | true | layout");
   }
 }
 
@@ -217,11 +228,15 @@ TEST(Parse, MissingKeys) {
 
 TEST(Parse, AutoOnlyWhereItMeansSomething) {
   EXPECT_EQ(errors_with("train: {dtype: auto}\n"), "");
-  EXPECT_CONTAINS(errors_with("train: {steps: auto}\n"), "'train.steps' cannot be auto; it must be an integer in [1, 1000000000]");
-  EXPECT_CONTAINS(errors_with("optimizer: {betas: [auto, 0.9]}\n"), "must be a list of 2, each a number in [0, 1), not 'auto'");
+  EXPECT_CONTAINS(errors_with("train: {steps: auto}\n"),
+                  "'train.steps' cannot be auto; it must be an integer in [1, 1000000000]");
+  EXPECT_CONTAINS(errors_with("optimizer: {betas: [auto, 0.9]}\n"),
+                  "must be a list of 2, each a number in [0, 1), not 'auto'");
   EXPECT_CONTAINS(errors_with("optimizer: {betas: auto}\n"), "cannot be auto");
-  EXPECT_CONTAINS(errors_with("train: {threads: \"auto\"}\n"), "in quotes, \"auto\" is a text; write it without");
-  EXPECT_CONTAINS(errors_with("train: {dtype: \"auto\"}\n"), "in quotes, \"auto\" is a text; write it without");
+  EXPECT_CONTAINS(errors_with("train: {threads: \"auto\"}\n"),
+                  "in quotes, \"auto\" is a text; write it without");
+  EXPECT_CONTAINS(errors_with("train: {dtype: \"auto\"}\n"),
+                  "in quotes, \"auto\" is a text; write it without");
 }
 
 TEST(Parse, AnotherVersionOfTheFormatIsRefused) {
@@ -233,7 +248,8 @@ TEST(Parse, PathsAreTakenAsTheyStand) {
   const auto parsed = parse("model: {preset: x}\ndata: {path: [\"a b/c.txt\", ~/d, \"$HOME/e\"]}\n");
   EXPECT_TRUE(parsed.problems.empty()) << format(parsed.problems);
   EXPECT_EQ(parsed.job.data.path, (std::vector<std::string>{"a b/c.txt", "~/d", "$HOME/e"}));
-  EXPECT_CONTAINS(errors("model: {preset: x}\ndata: {path: [\"a\\nb\"]}\n"), "has a line break or another control character");
+  EXPECT_CONTAINS(errors("model: {preset: x}\ndata: {path: [\"a\\nb\"]}\n"),
+                  "has a line break or another control character");
   EXPECT_CONTAINS(errors_with("output_dir: \"\"\n"), "'output_dir' must be a text, or auto, not \"\"");
 }
 

@@ -26,13 +26,14 @@ TEST(JobReference, EveryKeyHasARow) {
 }
 
 TEST(Explain, KeysSectionsAndBareNames) {
-  EXPECT_EQ(explain("train.steps"),
-            "train.steps\n"
-            "  Optimizer steps.\n"
-            "  accepts:  an integer in [1, 1000000000]\n"
-            "  default:  200\n"
-            "  elsewhere called:  train_iters, max_steps, train_steps, num_steps, num_train_epochs, max_iters, "
-            "num_iterations, epochs\n");
+  EXPECT_EQ(
+      explain("train.steps"),
+      "train.steps\n"
+      "  Optimizer steps.\n"
+      "  accepts:  an integer in [1, 1000000000]\n"
+      "  default:  200\n"
+      "  elsewhere called:  train_iters, max_steps, train_steps, num_steps, num_train_epochs, max_iters, "
+      "num_iterations, epochs\n");
   EXPECT_CONTAINS(explain("parallel"), "zero: 1 ");
   EXPECT_CONTAINS(explain("warmup_steps"), "lr_scheduler.warmup_steps\n");
   EXPECT_CONTAINS(explain("interval"), "checkpoint.interval\n");

@@ -45,10 +45,12 @@ TEST(Resolve, EveryDecisionHasItsReason) {
   EXPECT_EQ(reason(job, "output_dir"), "runs/job (the name of the job file)");
   EXPECT_EQ(reason(job, "checkpoint.dir"), "runs/job/checkpoints (beside the other outputs)");
   EXPECT_EQ(reason(job, "parallel.dp"), "4 (4 ranks / (tp 1 x pp 1 x cp 1))");
-  EXPECT_EQ(reason(job, "train.gradient_accumulation_steps"), "2 (a global batch of 32 over 4 data-parallel ranks)");
+  EXPECT_EQ(reason(job, "train.gradient_accumulation_steps"),
+            "2 (a global batch of 32 over 4 data-parallel ranks)");
   EXPECT_EQ(reason(job, "train.dtype"), "fp32 (this processor does not multiply bf16)");
   EXPECT_EQ(reason(job, "train.threads"), "2 (8 cores / 4 ranks)");
-  EXPECT_EQ(reason(job, "memory.device"), "2112MiB (0.9 x 10240 MiB available / 4 ranks on this node - 192 MiB outside the pools)");
+  EXPECT_EQ(reason(job, "memory.device"),
+            "2112MiB (0.9 x 10240 MiB available / 4 ranks on this node - 192 MiB outside the pools)");
   EXPECT_EQ(reason(job, "memory.host"), "0 (nothing is offloaded unless asked for)");
   EXPECT_EQ(reason(job, "generate.seed"), "1234 (the seed of the job)");
   EXPECT_EQ(reason(job, "lr_scheduler.decay_steps"), "0 (cosine has none)");
@@ -58,7 +60,8 @@ TEST(Resolve, EveryDecisionHasItsReason) {
 
 TEST(Resolve, WhatIsWrittenStays) {
   const auto job = resolved({"train.threads=3", "train.dtype=bf16", "memory.device=1GiB", "generate.seed=9",
-                             "checkpoint.dir=elsewhere", "output_dir=o"}, machine(4));
+                             "checkpoint.dir=elsewhere", "output_dir=o"},
+                            machine(4));
   EXPECT_EQ(job.job.train.threads, 3);
   EXPECT_EQ(job.job.train.dtype, Dtype::bf16);
   EXPECT_EQ(job.job.memory.device, Bytes{kGibibyte});
@@ -75,7 +78,8 @@ TEST(Resolve, HardwareThatMultipliesBf16GetsIt) {
 
 TEST(Resolve, DefaultsThatDoNotFitGiveWay) {
   const auto job = resolved({"train.steps=15", "optimizer.lr=1e-5", "data.val_fraction=0"}, machine(16));
-  EXPECT_EQ(reason(job, "lr_scheduler.warmup_steps"), "1 (the default of 20 does not fit into train.steps: 15)");
+  EXPECT_EQ(reason(job, "lr_scheduler.warmup_steps"),
+            "1 (the default of 20 does not fit into train.steps: 15)");
   EXPECT_DOUBLE_EQ(job.job.lr_scheduler.min_lr, 1e-6);
   EXPECT_EQ(reason(job, "train.eval_interval"), "0 (data.val_fraction: 0 keeps no text)");
   EXPECT_EQ(reason(job, "train.micro_batch_size"), "2 (a global batch of 32 over 16 data-parallel ranks)");

@@ -16,8 +16,9 @@ TEST(ParseInteger, AcceptsDecimalAndIntegralScientific) {
 }
 
 TEST(ParseInteger, RefusesWhatYamlReadersGuessAt) {
-  for (const auto* text : {"010", "0x10", "0o17", "0b1", "1_000", "12abc", "", "-", "1e", "1.5", ".nan", "1e400", "true",
-                           "99999999999999999999", "1e300", "1 000", "--1", "1e-1", "0x", "."}) {
+  for (const auto* text : {"010",   "0x10",  "0o17", "0b1",  "1_000", "12abc", "",
+                           "-",     "1e",    "1.5",  ".nan", "1e400", "true",  "99999999999999999999",
+                           "1e300", "1 000", "--1",  "1e-1", "0x",    "."}) {
     EXPECT_FALSE(parse_integer(text).value) << text;
   }
   EXPECT_EQ(parse_integer("0x10").why, "is hexadecimal; numbers are decimal here");
@@ -35,7 +36,8 @@ TEST(ParseNumber, AcceptsBothSpellingsOfAnExponent) {
 }
 
 TEST(ParseNumber, RefusesNonFiniteAndNonDecimal) {
-  for (const auto* text : {".nan", ".inf", "-.inf", "nan", "inf", "infinity", "1e400", "0x1p3", "1,5", "1e5x", "00.5", "e5"}) {
+  for (const auto* text :
+       {".nan", ".inf", "-.inf", "nan", "inf", "infinity", "1e400", "0x1p3", "1,5", "1e5x", "00.5", "e5"}) {
     EXPECT_FALSE(parse_number(text).value) << text;
   }
   EXPECT_EQ(parse_number(".nan").why, "is not finite");
@@ -58,7 +60,8 @@ TEST(ParseBytes, KnowsBinaryAndDecimalUnits) {
   EXPECT_EQ(parse_bytes("2GB").value, Bytes{2'000'000'000});
   EXPECT_EQ(parse_bytes("17").value, Bytes{17});
   EXPECT_EQ(parse_bytes("17B").value, Bytes{17});
-  for (const auto* text : {"2G", "2gib", "GiB", "-1GiB", "-5", "0.1KiB", "1e30GiB", "1e400GiB", "0x1MiB", ".nanGiB", "auto"}) {
+  for (const auto* text :
+       {"2G", "2gib", "GiB", "-1GiB", "-5", "0.1KiB", "1e30GiB", "1e400GiB", "0x1MiB", ".nanGiB", "auto"}) {
     EXPECT_FALSE(parse_bytes(text).value) << text;
   }
 }

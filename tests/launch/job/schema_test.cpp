@@ -14,7 +14,8 @@ TEST(Schema, EveryKeyIsUniqueInAKnownSectionAndExplained) {
   std::set<std::string> names;
   for (const auto& key : schema()) {
     EXPECT_TRUE(names.insert(key.full_name()).second) << key.full_name() << " stands twice";
-    EXPECT_NE(std::ranges::find(sections(), key.section, &Section::name), sections().end()) << key.full_name();
+    EXPECT_NE(std::ranges::find(sections(), key.section, &Section::name), sections().end())
+        << key.full_name();
     EXPECT_TRUE(key.doc.ends_with('.')) << key.full_name();
     EXPECT_EQ(key.doc.find('\n'), std::string::npos) << key.full_name();
     EXPECT_EQ(find_key(key.full_name()), &key);
@@ -26,13 +27,27 @@ TEST(Schema, SettingAKeyChangesThatKeyAndNoOther) {
   const auto sample = [](const Key& key) -> Value {
     Value item;
     switch (key.kind) {
-      case Kind::integer: item = std::int64_t{1}; break;
-      case Kind::number: item = 0.625; break;
-      case Kind::boolean: item = !std::get<bool>(key.get(Job{})); break;
-      case Kind::text: item = std::string("sample text"); break;
-      case Kind::choice: item = Word{key.words.back()}; break;
-      case Kind::size: item = Bytes{4097}; break;
-      case Kind::mapping: item = InlineMapping{"{\"a\":1}"}; break;
+      case Kind::integer:
+        item = std::int64_t{1};
+        break;
+      case Kind::number:
+        item = 0.625;
+        break;
+      case Kind::boolean:
+        item = !std::get<bool>(key.get(Job{}));
+        break;
+      case Kind::text:
+        item = std::string("sample text");
+        break;
+      case Kind::choice:
+        item = Word{key.words.back()};
+        break;
+      case Kind::size:
+        item = Bytes{4097};
+        break;
+      case Kind::mapping:
+        item = InlineMapping{"{\"a\":1}"};
+        break;
     }
     if (!key.is_list) return item;
     return ValueList(std::max<std::size_t>(key.list_length, 1), item);

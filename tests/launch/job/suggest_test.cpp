@@ -32,10 +32,12 @@ TEST(SuggestKey, PrefersExactAnswers) {
   EXPECT_EQ(suggest_key("train", "lr"), "'lr' belongs under `optimizer`");
   EXPECT_EQ(suggest_key("", "lr"), "'lr' belongs under `optimizer`");
   EXPECT_EQ(suggest_key("train", "seed"), "'seed' belongs at the top level or under `generate`");
-  EXPECT_EQ(suggest_key("train", "train_iters"), "did you mean 'steps'? ('train_iters' is called 'train.steps' here)");
+  EXPECT_EQ(suggest_key("train", "train_iters"),
+            "did you mean 'steps'? ('train_iters' is called 'train.steps' here)");
   EXPECT_EQ(suggest_key("", "learning_rate"), "'learning_rate' is called 'optimizer.lr' here");
   EXPECT_EQ(suggest_key("train", "recompte"), "did you mean 'recompute'?");
-  EXPECT_EQ(suggest_key("train", "warmup_step"), "did you mean 'warmup_steps', which belongs under `lr_scheduler`?");
+  EXPECT_EQ(suggest_key("train", "warmup_step"),
+            "did you mean 'warmup_steps', which belongs under `lr_scheduler`?");
   EXPECT_EQ(suggest_key("", "extend"), "did you mean 'extends'?");
   EXPECT_EQ(suggest_key("", "modle"), "did you mean 'model'?");
   EXPECT_EQ(suggest_key("data", "shufle"), "did you mean 'data.order'?");

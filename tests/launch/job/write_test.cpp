@@ -62,7 +62,9 @@ TEST(ResolvedYaml, RandomJobsRoundTrip) {
   const auto text = [&] {
     std::string made;
     for (std::size_t i = random() % 8 + 1; i > 0; --i) {
-      static constexpr std::string_view kCharacters[] = {"a", "0", " ", "'", "\"", "\\", "#", ":", "-", "ä", "😀", "{", "~", "!", "&", "*", "%", "@", "`", ",", "]", "?", "|", ">"};
+      static constexpr std::string_view kCharacters[] = {"a", "0", " ", "'", "\"", "\\", "#", ":",
+                                                         "-", "ä", "😀", "{", "~",  "!",  "&", "*",
+                                                         "%", "@", "`", ",", "]",  "?",  "|", ">"};
       made += kCharacters[random() % std::size(kCharacters)];
     }
     return made;
@@ -79,7 +81,8 @@ TEST(ResolvedYaml, RandomJobsRoundTrip) {
     job.generate.prompt = text() + "\n" + text();
     const auto written = write_resolved_yaml({job, {}});
     const auto parsed = parse_job_text(written, "job.yaml");
-    ASSERT_TRUE(parsed.problems.empty()) << "seed " << kSeed << ", case " << i << "\n" << format(parsed.problems) << written;
+    ASSERT_TRUE(parsed.problems.empty()) << "seed " << kSeed << ", case " << i << "\n"
+                                         << format(parsed.problems) << written;
     expect_same(parsed.job, job);
   }
 }
@@ -98,9 +101,11 @@ TEST(StarterYaml, IsAJobWithEveryKeyInIt) {
     const auto end = text.find('\n', at);
     std::string line = text.substr(at, end - at);
     for (const std::string_view comment : {"  # ", "# "}) {
-      if (line.starts_with(comment) && line.find(": ") < line.find("  # ", 4)) line.replace(line.find("# "), 2, "");
+      if (line.starts_with(comment) && line.find(": ") < line.find("  # ", 4))
+        line.replace(line.find("# "), 2, "");
     }
-    if (!text.substr(at).starts_with("# ") || find_key(line.substr(0, line.find(':'))) != nullptr) uncommented += line + "\n";
+    if (!text.substr(at).starts_with("# ") || find_key(line.substr(0, line.find(':'))) != nullptr)
+      uncommented += line + "\n";
     at = end + 1;
   }
   const auto all = testing::parse(uncommented);

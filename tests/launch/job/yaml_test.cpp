@@ -55,11 +55,18 @@ TEST(Yaml, EmptyFile) {
 }
 
 TEST(Yaml, BinaryFile) {
-  EXPECT_CONTAINS(errors(std::string("\x7f" "ELF\x02\x01\x00\x00", 8)), "job.yaml:1: error: control character 0x7f");
+  EXPECT_CONTAINS(errors(std::string("\x7f"
+                                     "ELF\x02\x01\x00\x00",
+                                     8)),
+                  "job.yaml:1: error: control character 0x7f");
   EXPECT_CONTAINS(errors(std::string("a: b\0c\n", 7)), "control character 0x00");
   // yaml-cpp takes this byte for the end of the file.
-  EXPECT_CONTAINS(errors(std::string(kMinimal) + "\x04" "nonsense: 1\n"), "job.yaml:3: error: control character 0x04");
-  EXPECT_CONTAINS(errors("\xff\xfe" "a"), "job.yaml:1: error: not valid UTF-8");
+  EXPECT_CONTAINS(errors(std::string(kMinimal) + "\x04"
+                                                 "nonsense: 1\n"),
+                  "job.yaml:3: error: control character 0x04");
+  EXPECT_CONTAINS(errors("\xff\xfe"
+                         "a"),
+                  "job.yaml:1: error: not valid UTF-8");
 }
 
 TEST(Yaml, TabsDoNotIndent) {
@@ -81,8 +88,10 @@ TEST(Yaml, UnclosedQuote) {
             "             ^\n"
             "1 error; nothing was started.\n");
   EXPECT_CONTAINS(errors("seed: \"path\n\n"), "a quote is opened and never closed");
-  EXPECT_CONTAINS(errors("model: {preset: x}\ndata:\n  path: 'it''s\n"), "job.yaml:3:15: error: not valid YAML: a quote is");
-  EXPECT_CONTAINS(errors(kMinimal, {"output_dir=\"x"}), "argument 2: error: not valid YAML: a quote is opened");
+  EXPECT_CONTAINS(errors("model: {preset: x}\ndata:\n  path: 'it''s\n"),
+                  "job.yaml:3:15: error: not valid YAML: a quote is");
+  EXPECT_CONTAINS(errors(kMinimal, {"output_dir=\"x"}),
+                  "argument 2: error: not valid YAML: a quote is opened");
 }
 
 TEST(Yaml, BlockScalarsAtTheEndOfAFile) {
@@ -93,7 +102,8 @@ TEST(Yaml, BlockScalarsAtTheEndOfAFile) {
 }
 
 TEST(Yaml, ListAndScalarRoots) {
-  EXPECT_CONTAINS(errors("- model\n- data\n"), "job.yaml:1:1: error: a job is a mapping of sections, not a list");
+  EXPECT_CONTAINS(errors("- model\n- data\n"),
+                  "job.yaml:1:1: error: a job is a mapping of sections, not a list");
   EXPECT_CONTAINS(errors("hello\n"), "job.yaml:1:1: error: a job is a mapping of sections, not 'hello'");
 }
 
@@ -115,7 +125,8 @@ TEST(Yaml, MergeKeysPointToExtends) {
 }
 
 TEST(Yaml, AliasesCopyAndBombsAreRefused) {
-  const auto parsed = parse("model: {preset: llama-tiny}\ndata: {path: &p [a.txt, b.txt]}\nmemory: {ssd_paths: *p}\n");
+  const auto parsed =
+      parse("model: {preset: llama-tiny}\ndata: {path: &p [a.txt, b.txt]}\nmemory: {ssd_paths: *p}\n");
   EXPECT_TRUE(parsed.problems.empty());
   EXPECT_EQ(parsed.job.memory.ssd_paths, (std::vector<std::string>{"a.txt", "b.txt"}));
 
@@ -133,9 +144,11 @@ TEST(Yaml, AliasesCopyAndBombsAreRefused) {
 
 TEST(Yaml, DepthIsLimited) {
   for (const std::size_t depth : {40U, 600U, 10'000U, 100'000U}) {
-    EXPECT_CONTAINS(errors("a: " + std::string(depth, '[')), "error: nested more than 32 levels deep") << depth;
+    EXPECT_CONTAINS(errors("a: " + std::string(depth, '[')), "error: nested more than 32 levels deep")
+        << depth;
     std::string block;
-    for (std::size_t i = 0; i < std::min<std::size_t>(depth, 1000); ++i) block += std::string(i, ' ') + "a:\n";
+    for (std::size_t i = 0; i < std::min<std::size_t>(depth, 1000); ++i)
+      block += std::string(i, ' ') + "a:\n";
     EXPECT_CONTAINS(errors(block), "error: nested more than 32 levels deep") << depth;
   }
 }
@@ -143,16 +156,19 @@ TEST(Yaml, DepthIsLimited) {
 TEST(Yaml, TenMegabytesAreRefusedUnread) {
   std::string text;
   while (text.size() < 10'000'000) text += "a: 1\n";
-  EXPECT_EQ(errors(text),
-            "job.yaml: error: 10000000 bytes are no job; the limit is 1048576\n1 error; nothing was started.\n");
+  EXPECT_EQ(
+      errors(text),
+      "job.yaml: error: 10000000 bytes are no job; the limit is 1048576\n1 error; nothing was started.\n");
 }
 
 TEST(Yaml, BadUtf8) {
   EXPECT_CONTAINS(errors_with("output_dir: \"\xc3\x28\"\n"), "job.yaml:3: error: not valid UTF-8");
-  EXPECT_CONTAINS(errors_with("output_dir: \xed\xa0\x80\n"), "job.yaml:3: error: not valid UTF-8");   // surrogate
-  EXPECT_CONTAINS(errors_with("output_dir: \xc0\xaf\n"), "job.yaml:3: error: not valid UTF-8");       // overlong
-  EXPECT_CONTAINS(errors_with("output_dir: \xf4\x90\x80\x80\n"), "job.yaml:3: error: not valid UTF-8");  // too high
-  EXPECT_CONTAINS(errors_with("output_dir: \xe2\x82"), "job.yaml:3: error: not valid UTF-8");         // cut off
+  EXPECT_CONTAINS(errors_with("output_dir: \xed\xa0\x80\n"),
+                  "job.yaml:3: error: not valid UTF-8");                                         // surrogate
+  EXPECT_CONTAINS(errors_with("output_dir: \xc0\xaf\n"), "job.yaml:3: error: not valid UTF-8");  // overlong
+  EXPECT_CONTAINS(errors_with("output_dir: \xf4\x90\x80\x80\n"),
+                  "job.yaml:3: error: not valid UTF-8");                                       // too high
+  EXPECT_CONTAINS(errors_with("output_dir: \xe2\x82"), "job.yaml:3: error: not valid UTF-8");  // cut off
   EXPECT_EQ(parse(std::string(kMinimal) + "output_dir: läufe/öäü€😀\n").job.output_dir, "läufe/öäü€😀");
 }
 

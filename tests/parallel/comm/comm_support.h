@@ -1,4 +1,5 @@
-// What tests of communicators share: guarded buffers, data (exact and rough), and the references they are held to.
+// What tests of communicators share: guarded buffers, data (exact and rough), and the references they are
+// held to.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -23,7 +24,8 @@ inline constexpr Dtype kReducible[] = {Dtype::f32, Dtype::bf16, Dtype::f64, Dtyp
 /// Bytes with sentinels on both sides; the bytes start as garbage.
 class Guarded {
  public:
-  explicit Guarded(std::int64_t bytes) : bytes_(bytes), memory_(static_cast<std::size_t>(bytes) + 2 * kGuard, kPaint) {}
+  explicit Guarded(std::int64_t bytes)
+      : bytes_(bytes), memory_(static_cast<std::size_t>(bytes) + 2 * kGuard, kPaint) {}
   [[nodiscard]] std::byte* data() { return memory_.data() + kGuard; }
   [[nodiscard]] std::span<std::byte> span() { return {data(), static_cast<std::size_t>(bytes_)}; }
   [[nodiscard]] bool intact() const {
@@ -48,7 +50,8 @@ class Guarded {
 /// Element i of rank r. exact: small integers, whose sums over 64 ranks are exact in every dtype. Rough: full
 /// mantissas and mixed signs, so that any other order of summation gives other bits.
 [[nodiscard]] inline double value_of(int rank, std::int64_t i, std::uint64_t seed, bool exact) {
-  const std::uint64_t bits = mix(seed * 1000003U + static_cast<std::uint64_t>(rank) * 0x1000000U + static_cast<std::uint64_t>(i));
+  const std::uint64_t bits =
+      mix(seed * 1000003U + static_cast<std::uint64_t>(rank) * 0x1000000U + static_cast<std::uint64_t>(i));
   if (exact) return static_cast<double>(bits % 9) - 4.0;
   return (static_cast<double>(bits >> 11) * 0x1p-53 - 0.5) * (1 + static_cast<double>(bits % 1000));
 }
@@ -56,11 +59,16 @@ class Guarded {
 inline void put(std::byte* at, Dtype dtype, double value) {
   const auto store = [at](auto typed) { std::memcpy(at, &typed, sizeof(typed)); };
   switch (dtype) {
-    case Dtype::f32: return store(static_cast<float>(value));
-    case Dtype::bf16: return store(bf16_from_float(static_cast<float>(value)));
-    case Dtype::f64: return store(value);
-    case Dtype::i32: return store(static_cast<std::int32_t>(value * 1e6));
-    default: return store(static_cast<std::int64_t>(value * 1e6));
+    case Dtype::f32:
+      return store(static_cast<float>(value));
+    case Dtype::bf16:
+      return store(bf16_from_float(static_cast<float>(value)));
+    case Dtype::f64:
+      return store(value);
+    case Dtype::i32:
+      return store(static_cast<std::int32_t>(value * 1e6));
+    default:
+      return store(static_cast<std::int64_t>(value * 1e6));
   }
 }
 
@@ -75,8 +83,10 @@ inline void put(std::byte* at, Dtype dtype, double value) {
   return static_cast<double>(float_from_bf16(load(std::uint16_t{})));
 }
 
-inline void fill(std::byte* to, Dtype dtype, std::int64_t elements, int rank, std::uint64_t seed, bool exact) {
-  for (std::int64_t i = 0; i < elements; ++i) put(to + i * size_of(dtype), dtype, value_of(rank, i, seed, exact));
+inline void fill(std::byte* to, Dtype dtype, std::int64_t elements, int rank, std::uint64_t seed,
+                 bool exact) {
+  for (std::int64_t i = 0; i < elements; ++i)
+    put(to + i * size_of(dtype), dtype, value_of(rank, i, seed, exact));
 }
 
 [[nodiscard]] inline std::vector<std::byte> vector_of_rank(Dtype dtype, std::int64_t elements, int rank,
@@ -96,8 +106,8 @@ template <typename T, class Op>
 }
 
 template <typename T, class Load, class Store>
-void tree_columns(const std::vector<std::vector<std::byte>>& vectors, ReduceOp op, std::int64_t elements, Load load,
-                  Store store) {
+void tree_columns(const std::vector<std::vector<std::byte>>& vectors, ReduceOp op, std::int64_t elements,
+                  Load load, Store store) {
   std::vector<T> leaves(vectors.size());
   for (std::int64_t i = 0; i < elements; ++i) {
     for (std::size_t r = 0; r < vectors.size(); ++r) leaves[r] = load(vectors[r].data(), i);
@@ -130,13 +140,23 @@ void tree_columns(const std::vector<std::vector<std::byte>>& vectors, ReduceOp o
           std::memcpy(&value, from + i * static_cast<std::int64_t>(sizeof(T)), sizeof(T));
           return value;
         },
-        [&](std::int64_t i, T value) { std::memcpy(result.data() + i * static_cast<std::int64_t>(sizeof(T)), &value, sizeof(T)); });
+        [&](std::int64_t i, T value) {
+          std::memcpy(result.data() + i * static_cast<std::int64_t>(sizeof(T)), &value, sizeof(T));
+        });
   };
   switch (dtype) {
-    case Dtype::f32: typed(float{}); break;
-    case Dtype::f64: typed(double{}); break;
-    case Dtype::i32: typed(std::int32_t{}); break;
-    case Dtype::i64: typed(std::int64_t{}); break;
+    case Dtype::f32:
+      typed(float{});
+      break;
+    case Dtype::f64:
+      typed(double{});
+      break;
+    case Dtype::i32:
+      typed(std::int32_t{});
+      break;
+    case Dtype::i64:
+      typed(std::int64_t{});
+      break;
     default:
       tree_columns<float>(
           vectors, op, elements,
@@ -159,7 +179,8 @@ void tree_columns(const std::vector<std::vector<std::byte>>& vectors, ReduceOp o
     return ::testing::AssertionFailure() << actual.size() << " bytes instead of " << expected.size();
   }
   for (std::size_t i = 0; i < actual.size(); ++i) {
-    if (actual[i] != expected[i]) return ::testing::AssertionFailure() << "byte " << i << " of " << actual.size();
+    if (actual[i] != expected[i])
+      return ::testing::AssertionFailure() << "byte " << i << " of " << actual.size();
   }
   return ::testing::AssertionSuccess();
 }

@@ -1,5 +1,5 @@
-// Every collective, dtype and awkward size, on every path, against MPI's own collectives (exact data) and against the
-// summation tree of the contract (rough data, to the bit). Runs with 1, 2, 3, 4, 5 and 8 ranks.
+// Every collective, dtype and awkward size, on every path, against MPI's own collectives (exact data) and
+// against the summation tree of the contract (rough data, to the bit). Runs with 1, 2, 3, 4, 5 and 8 ranks.
 #include <algorithm>
 #include <memory>
 
@@ -12,7 +12,8 @@ namespace {
 
 constexpr std::uint64_t kSeed = 20240611;
 
-// The ways that a group can talk. Small pieces make every loop of a pipeline turn more than once on small data.
+// The ways that a group can talk. Small pieces make every loop of a pipeline turn more than once on small
+// data.
 struct Way {
   const char* name;
   HostCommOptions options;
@@ -23,13 +24,22 @@ void PrintTo(const Way& way, std::ostream* to) { *to << way.name; }
 HostCommOptions tiny(CommPath path) {
   HostCommOptions options;
   options.path = path;
-  options.slot_bytes = 2048;
+  options.section_bytes = 256;
+  options.fetch_bytes = std::int64_t{1} << 40;  // stages everything
   options.slots = 2;
   options.shared_direct_bytes = 256;
+  options.stream_bytes = 0;
   options.segment_bytes = 1000;  // not a multiple of 16, so segments end inside vectors
   options.network_direct_bytes = 256;
   options.depth = 2;
   options.check_calls = true;
+  return options;
+}
+
+// As on a machine where no process may read another's memory.
+HostCommOptions staged() {
+  HostCommOptions options;
+  options.fetch_bytes = std::int64_t{1} << 40;
   return options;
 }
 
@@ -49,6 +59,7 @@ HostCommOptions plain(CommPath path) {
 
 const Way kWays[] = {{"shared", plain(CommPath::automatic)},
                      {"network", plain(CommPath::network)},
+                     {"staged", staged()},
                      {"tiny_shared", tiny(CommPath::shared)},
                      {"tiny_network", tiny(CommPath::network)},
                      {"doubling", doubling()}};
@@ -88,7 +99,8 @@ class HostComm : public ::testing::TestWithParam<Way> {
   HostStream stream_;
 };
 
-std::vector<std::byte> HostComm::all_reduce(Dtype dtype, std::int64_t n, bool exact, bool in_place, ReduceOp op) {
+std::vector<std::byte> HostComm::all_reduce(Dtype dtype, std::int64_t n, bool exact, bool in_place,
+                                            ReduceOp op) {
   Guarded in(n * size_of(dtype)), out(n * size_of(dtype));
   fill(in.data(), dtype, n, rank(), kSeed, exact);
   std::byte* to = in_place ? in.data() : out.data();
@@ -101,7 +113,8 @@ std::vector<std::byte> HostComm::all_reduce(Dtype dtype, std::int64_t n, bool ex
   return {to, to + n * size_of(dtype)};
 }
 
-std::vector<std::byte> HostComm::reduce_scatter(Dtype dtype, std::int64_t n, bool exact, bool in_place, ReduceOp op) {
+std::vector<std::byte> HostComm::reduce_scatter(Dtype dtype, std::int64_t n, bool exact, bool in_place,
+                                                ReduceOp op) {
   const std::int64_t part = n / size();
   Guarded in(n * size_of(dtype)), out(part * size_of(dtype));
   fill(in.data(), dtype, n, rank(), kSeed, exact);
@@ -144,7 +157,8 @@ std::vector<std::byte> mpi_sum(const std::vector<std::byte>& own, Dtype dtype) {
 constexpr std::int64_t kSizes[] = {0, 1, 3, 1023, 1024, 1027, (64 << 10) + 1};
 constexpr std::int64_t kLarge = 1 << 20;
 
-// Large vectors where the pieces are as large as in a run; with many ranks on few cores in fp32 and bf16 only.
+// Large vectors where the pieces are as large as in a run; with many ranks on few cores in fp32 and bf16
+// only.
 std::vector<std::int64_t> sizes_for(Dtype dtype, int ranks, const HostCommOptions& options) {
   std::vector<std::int64_t> sizes(std::begin(kSizes), std::end(kSizes));
   const bool affordable = ranks <= 4 || dtype == Dtype::f32 || dtype == Dtype::bf16;
@@ -185,11 +199,15 @@ TEST_P(HostComm, ReductionsKeepTheOrderOfTheTree) {
       for (const std::int64_t nominal : {std::int64_t{5}, std::int64_t{1027}, std::int64_t{70001}}) {
         const std::int64_t n = full(Collective::reduce_scatter, nominal);
         const auto expected = tree_reference(inputs(dtype, n, false), dtype, op);
-        EXPECT_TRUE(same_bytes(all_reduce(dtype, n, false, true, op), expected)) << name_of(dtype) << " " << n;
-        EXPECT_TRUE(same_bytes(all_reduce(dtype, n, false, false, op), expected)) << name_of(dtype) << " " << n;
+        EXPECT_TRUE(same_bytes(all_reduce(dtype, n, false, true, op), expected))
+            << name_of(dtype) << " " << n;
+        EXPECT_TRUE(same_bytes(all_reduce(dtype, n, false, false, op), expected))
+            << name_of(dtype) << " " << n;
         const auto part = part_of_bytes(expected, size(), rank());
-        EXPECT_TRUE(same_bytes(reduce_scatter(dtype, n, false, true, op), part)) << name_of(dtype) << " " << n;
-        EXPECT_TRUE(same_bytes(reduce_scatter(dtype, n, false, false, op), part)) << name_of(dtype) << " " << n;
+        EXPECT_TRUE(same_bytes(reduce_scatter(dtype, n, false, true, op), part))
+            << name_of(dtype) << " " << n;
+        EXPECT_TRUE(same_bytes(reduce_scatter(dtype, n, false, false, op), part))
+            << name_of(dtype) << " " << n;
       }
     }
   }
@@ -201,8 +219,8 @@ TEST_P(HostComm, AllGatherEqualsMpi) {
       const std::int64_t bytes = part * size_of(dtype);
       const std::vector<std::byte> own = vector_of_rank(Dtype::bf16, (bytes + 1) / 2, rank(), kSeed, false);
       std::vector<std::byte> expected(static_cast<std::size_t>(bytes * size()));
-      MPI_Allgather(own.data(), static_cast<int>(bytes), MPI_BYTE, expected.data(), static_cast<int>(bytes), MPI_BYTE,
-                    MPI_COMM_WORLD);
+      MPI_Allgather(own.data(), static_cast<int>(bytes), MPI_BYTE, expected.data(), static_cast<int>(bytes),
+                    MPI_BYTE, MPI_COMM_WORLD);
       for (const bool in_place : {false, true}) {
         Guarded in(bytes), out(bytes * size());
         std::byte* from = in_place ? out.data() + rank() * bytes : in.data();
@@ -226,7 +244,8 @@ TEST_P(HostComm, BroadcastFromEveryRoot) {
       const Tensor vector = vector_of(data.data(), n, Dtype::f32);
       run({.op = Collective::broadcast, .in = vector, .out = vector, .peer = root, .site = "test"});
       EXPECT_TRUE(data.intact());
-      EXPECT_TRUE(same_bytes(data.span(), vector_of_rank(Dtype::f32, n, root, kSeed, false))) << root << " " << n;
+      EXPECT_TRUE(same_bytes(data.span(), vector_of_rank(Dtype::f32, n, root, kSeed, false)))
+          << root << " " << n;
     }
   }
 }
@@ -247,8 +266,8 @@ TEST_P(HostComm, AllToAllEqualsMpi) {
     counts.insert(counts.end(), receive_counts.begin(), receive_counts.end());
     const auto in = vector_of_rank(Dtype::f32, sent, rank(), kSeed, false);
     std::vector<std::byte> expected(static_cast<std::size_t>(received) * 4);
-    MPI_Alltoallv(in.data(), send_counts.data(), send_at.data(), MPI_FLOAT, expected.data(), receive_counts.data(),
-                  receive_at.data(), MPI_FLOAT, MPI_COMM_WORLD);
+    MPI_Alltoallv(in.data(), send_counts.data(), send_at.data(), MPI_FLOAT, expected.data(),
+                  receive_counts.data(), receive_at.data(), MPI_FLOAT, MPI_COMM_WORLD);
     Guarded from(sent * 4), to(received * 4);
     std::memcpy(from.data(), in.data(), in.size());
     run({.op = Collective::all_to_all,
@@ -261,8 +280,8 @@ TEST_P(HostComm, AllToAllEqualsMpi) {
   }
 }
 
-// Everybody sends to the right and receives from the left, three messages deep, sends first: rendezvous would hang
-// an implementation that finishes one before it posts the next.
+// Everybody sends to the right and receives from the left, three messages deep, sends first: rendezvous would
+// hang an implementation that finishes one before it posts the next.
 TEST_P(HostComm, MessagesMatchInOrder) {
   if (size() == 1) return;
   const int right = (rank() + 1) % size(), left = (rank() + size() - 1) % size();
@@ -275,18 +294,28 @@ TEST_P(HostComm, MessagesMatchInOrder) {
       in.push_back(std::make_unique<Guarded>(n * 4));
     }
     for (auto& message : out) {
-      const CommCall call{.op = Collective::send, .in = vector_of(message.data(), n, Dtype::f32), .out = {}, .peer = right, .site = "to"};
+      const CommCall call{.op = Collective::send,
+                          .in = vector_of(message.data(), n, Dtype::f32),
+                          .out = {},
+                          .peer = right,
+                          .site = "to"};
       requests.push_back(comm_.start(call, stream_, {}));
     }
     for (auto& message : in) {
-      const CommCall call{.op = Collective::recv, .in = {}, .out = vector_of(message->data(), n, Dtype::f32), .peer = left, .site = "from"};
+      const CommCall call{.op = Collective::recv,
+                          .in = {},
+                          .out = vector_of(message->data(), n, Dtype::f32),
+                          .peer = left,
+                          .site = "from"};
       requests.push_back(comm_.start(call, stream_, {}));
     }
     for (auto& request : requests) request.wait_host(kTestDeadline);
     for (int k = 0; k < 3; ++k) {
       auto& message = *in[static_cast<std::size_t>(k)];
       EXPECT_TRUE(message.intact());
-      EXPECT_TRUE(same_bytes(message.span(), vector_of_rank(Dtype::f32, n, left, kSeed + static_cast<unsigned>(k), false))) << n;
+      EXPECT_TRUE(same_bytes(message.span(),
+                             vector_of_rank(Dtype::f32, n, left, kSeed + static_cast<unsigned>(k), false)))
+          << n;
     }
   }
   EXPECT_EQ(comm_.sent().by_op[static_cast<int>(Collective::recv)], 0);
@@ -309,14 +338,15 @@ TEST_P(HostComm, SeveralRequestsCompleteInOrder) {
   requests.back().wait_host(kTestDeadline);
   for (auto& request : requests) EXPECT_TRUE(request.test());
   for (std::int64_t k = 0; k < kMany; ++k) {
-    const auto expected =
-        mpi_sum(vector_of_rank(Dtype::f32, 37 << k, rank(), kSeed + static_cast<unsigned>(k), true), Dtype::f32);
+    const auto expected = mpi_sum(
+        vector_of_rank(Dtype::f32, 37 << k, rank(), kSeed + static_cast<unsigned>(k), true), Dtype::f32);
     EXPECT_TRUE(same_bytes(data[static_cast<std::size_t>(k)]->span(), expected));
     EXPECT_TRUE(scratch[static_cast<std::size_t>(k)]->intact());
   }
 }
 
-// Even ranks wait for the first group first, odd ranks for the second: only progress of both at once ends this.
+// Even ranks wait for the first group first, odd ranks for the second: only progress of both at once ends
+// this.
 TEST_P(HostComm, GroupsMoveEachOther) {
   HostCommunicator other(MpiComm::world(), "other", GetParam().options, progress_, nullptr);
   constexpr std::int64_t kN = 300'001;
@@ -335,7 +365,8 @@ TEST_P(HostComm, GroupsMoveEachOther) {
   requests[first].wait_host(kTestDeadline);
   requests[1 - first].wait_host(kTestDeadline);
   for (std::size_t g = 0; g < 2; ++g) {
-    EXPECT_TRUE(same_bytes(data[g].span(), mpi_sum(vector_of_rank(Dtype::f32, kN, rank(), kSeed + g, true), Dtype::f32)));
+    EXPECT_TRUE(same_bytes(data[g].span(),
+                           mpi_sum(vector_of_rank(Dtype::f32, kN, rank(), kSeed + g, true), Dtype::f32)));
   }
 }
 
@@ -410,7 +441,8 @@ TEST_P(HostComm, DisagreementNamesBothRanks) {
   const bool odd = rank() == size() - 1;
   std::vector<float> data(64);
   const Tensor vector = vector_of(data.data(), odd ? 33 : 32, Dtype::f32);
-  const CommCall call{.op = Collective::all_reduce, .in = vector, .out = vector, .site = odd ? "left" : "right"};
+  const CommCall call{
+      .op = Collective::all_reduce, .in = vector, .out = vector, .site = odd ? "left" : "right"};
   Guarded scratch(doomed.scratch_bytes(call));
   std::string text;
   try {
@@ -420,7 +452,8 @@ TEST_P(HostComm, DisagreementNamesBothRanks) {
     EXPECT_EQ(error.error_class(), ErrorClass::peer);
   }
   const std::string last = "rank " + std::to_string(size() - 1) + " ";
-  if (!text.empty() || odd || size() == 2) {  // between two ranks that agree, the error may be somebody else's
+  if (!text.empty() || odd ||
+      size() == 2) {  // between two ranks that agree, the error may be somebody else's
     EXPECT_NE(text.find(last), std::string::npos) << text;
     EXPECT_NE(text.find("'left'"), std::string::npos) << text;
     EXPECT_NE(text.find("'right'"), std::string::npos) << text;

@@ -45,7 +45,8 @@ TEST(HostCost, LargeAllReduceSendsTwiceNMinusOneOverN) {
     for (const int size : {2, 3, 4, 5, 8, 64}) {
       const std::int64_t n = 1'000'000LL * size;
       for (const int rank : {0, size - 1}) {
-        EXPECT_EQ(host_cost(all_reduce(n), {size, rank, shared}, {}).sent_bytes, 2 * (size - 1) * n * 4 / size);
+        EXPECT_EQ(host_cost(all_reduce(n), {size, rank, shared}, {}).sent_bytes,
+                  2 * (size - 1) * n * 4 / size);
       }
     }
   }
@@ -82,8 +83,10 @@ TEST(HostCost, DoublingSendsPartialSums) {
   const HostGroup group{16, 3, false};
   EXPECT_EQ(algorithm_for(all_reduce(100), group, {}), Algorithm::network_doubling);
   EXPECT_EQ(host_cost(all_reduce(100), group, {}).sent_bytes, 4 * 400);
-  EXPECT_EQ(host_cost(all_reduce(100, Dtype::bf16), group, {}).sent_bytes, 4 * 400) << "bf16 sums travel as fp32";
-  EXPECT_EQ(algorithm_for(all_reduce(100), {12, 3, false}, {}), Algorithm::network_parts) << "no power of two";
+  EXPECT_EQ(host_cost(all_reduce(100, Dtype::bf16), group, {}).sent_bytes, 4 * 400)
+      << "bf16 sums travel as fp32";
+  EXPECT_EQ(algorithm_for(all_reduce(100), {12, 3, false}, {}), Algorithm::network_parts)
+      << "no power of two";
   EXPECT_EQ(algorithm_for(all_reduce(100), {8, 3, false}, {}), Algorithm::network_direct);
 }
 

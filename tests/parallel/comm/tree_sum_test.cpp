@@ -63,14 +63,22 @@ TEST(TreeSum, UnalignedSourcesAndResults) {
   std::vector<std::byte> out(a.size());
   const std::byte* const sources[] = {a.data() + 4, b.data() + 12};
   reduce_tree(sources, out.data() + 4, 100, Dtype::f32, ReduceOp::sum);
-  const std::vector<std::vector<std::byte>> shifted = {{a.data() + 4, a.data() + 404}, {b.data() + 12, b.data() + 412}};
+  const std::vector<std::vector<std::byte>> shifted = {{a.data() + 4, a.data() + 404},
+                                                       {b.data() + 12, b.data() + 412}};
   EXPECT_TRUE(same_bytes(std::span(out).subspan(4, 400), tree_reference(shifted, Dtype::f32, ReduceOp::sum)));
 }
 
 TEST(TreeSum, Bf16RoundsOnceToNearestEvenAndKeepsNan) {
-  const float values[] = {1.0F,        1.00390625F, 1.01171875F, -1.00390625F, 3.39e38F, -0.0F,
-                          1e-40F,      std::numeric_limits<float>::infinity(),
-                          std::numeric_limits<float>::quiet_NaN(), -std::numeric_limits<float>::quiet_NaN()};
+  const float values[] = {1.0F,
+                          1.00390625F,
+                          1.01171875F,
+                          -1.00390625F,
+                          3.39e38F,
+                          -0.0F,
+                          1e-40F,
+                          std::numeric_limits<float>::infinity(),
+                          std::numeric_limits<float>::quiet_NaN(),
+                          -std::numeric_limits<float>::quiet_NaN()};
   std::uint16_t narrow[10];
   float wide[10];
   narrow_bf16(reinterpret_cast<const std::byte*>(values), reinterpret_cast<std::byte*>(narrow), 10);
@@ -84,7 +92,8 @@ TEST(TreeSum, Bf16RoundsOnceToNearestEvenAndKeepsNan) {
 TEST(TreeSum, IntegersWrapAround) {
   const std::int32_t a[] = {std::numeric_limits<std::int32_t>::max()}, b[] = {1};
   std::int32_t out[1];
-  const std::byte* const sources[] = {reinterpret_cast<const std::byte*>(a), reinterpret_cast<const std::byte*>(b)};
+  const std::byte* const sources[] = {reinterpret_cast<const std::byte*>(a),
+                                      reinterpret_cast<const std::byte*>(b)};
   reduce_tree(sources, reinterpret_cast<std::byte*>(out), 1, Dtype::i32, ReduceOp::sum);
   EXPECT_EQ(out[0], std::numeric_limits<std::int32_t>::min());
 }

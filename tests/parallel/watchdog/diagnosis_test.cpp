@@ -19,13 +19,15 @@ void start(RecordedJob& job, int rank, std::uint64_t sequence, std::string_view 
   (void)job.rank(rank).start({0, sequence, Collective::all_reduce, 65536, -1, site});
 }
 void complete(RecordedJob& job, int rank, std::uint64_t sequence) {
-  job.rank(rank).finish(job.rank(rank).start({0, sequence, Collective::all_reduce, 65536, -1, "reduce blocks.4"}));
+  job.rank(rank).finish(
+      job.rank(rank).start({0, sequence, Collective::all_reduce, 65536, -1, "reduce blocks.4"}));
 }
 void message(RecordedJob& job, int rank, Collective op, int peer, std::uint64_t sequence) {
   (void)job.rank(rank).start({0, sequence, op, 128, peer, "boundary"});
 }
 
-#define EXPECT_SAYS(diagnosis, words) EXPECT_NE((diagnosis).text.find(words), std::string::npos) << (diagnosis).text
+#define EXPECT_SAYS(diagnosis, words) \
+  EXPECT_NE((diagnosis).text.find(words), std::string::npos) << (diagnosis).text
 
 TEST(Diagnosis, NamesTheRankThatNeverCame) {
   RecordedJob job("absent", 4);
@@ -34,8 +36,10 @@ TEST(Diagnosis, NamesTheRankThatNeverCame) {
   job.rank(3).set_phase(7, "backward blocks.3 micro-batch 1");
   const Diagnosis d = verdict(job, 4);
   EXPECT_EQ(d.culprits, std::vector<int>{3});
-  EXPECT_SAYS(d, "ranks 0-2 wait in all_reduce #1841 ('dp', 65536 bytes, at 'reduce blocks.3') since 12.0 s; rank 3 "
-                 "never started it");
+  EXPECT_SAYS(
+      d,
+      "ranks 0-2 wait in all_reduce #1841 ('dp', 65536 bytes, at 'reduce blocks.3') since 12.0 s; rank 3 "
+      "never started it");
   EXPECT_SAYS(d, "rank 3 (" + flight_host() + ", pid " + std::to_string(::getpid()) +
                      "), last seen 12.0 s ago in step 7, 'backward blocks.3 micro-batch 1'");
 }
@@ -123,7 +127,8 @@ TEST(Diagnosis, WithoutWaitsTheLongestPhaseIsNamed) {
 
 TEST(Diagnosis, GroupsOfOneNameAreToldApartByTheirMembers) {
   TemporaryFolder folder("groups_apart");
-  FlightRecord zero(folder.path(), 0, 4), one(folder.path(), 1, 4), two(folder.path(), 2, 4), three(folder.path(), 3, 4);
+  FlightRecord zero(folder.path(), 0, 4), one(folder.path(), 1, 4), two(folder.path(), 2, 4),
+      three(folder.path(), 3, 4);
   const int low[] = {0, 1}, high[] = {2, 3};
   const auto g0 = zero.add_group("tp", low);
   (void)one.add_group("tp", low);

@@ -22,7 +22,8 @@ class ChildRank {
   ChildRank(const std::filesystem::path& dir, int rank, int world_size) {
     pid_ = ::fork();
     if (pid_ != 0) return;
-    auto* record = new FlightRecord(dir, rank, world_size);  // never closed: this process only ends by a signal
+    auto* record =
+        new FlightRecord(dir, rank, world_size);  // never closed: this process only ends by a signal
     record->set_phase(3, "forward blocks.1");
     while (true) ::pause();
   }
@@ -51,7 +52,9 @@ struct Verdict {
   Watchdog::Callback callback() {
     return [this](const Diagnosis& d) { promise.set_value(d); };
   }
-  [[nodiscard]] bool within(milliseconds time) const { return future.wait_for(time) == std::future_status::ready; }
+  [[nodiscard]] bool within(milliseconds time) const {
+    return future.wait_for(time) == std::future_status::ready;
+  }
 };
 
 TEST(Watchdog, BeatsKeepItQuietAndSilenceDoesNot) {

@@ -98,8 +98,9 @@ INSTANTIATE_TEST_SUITE_P(Types, GemmTypes,
                                            Types{Dtype::bf16, Dtype::f32, false}, Types{Dtype::bf16, Dtype::bf16, true},
                                            Types{Dtype::bf16, Dtype::f32, true}),
                          [](const auto& param_info) {
-                           const Types& t = param_info.param;
-                           return fmt::format("{}_{}{}", name_of(t.in), name_of(t.out), t.widen ? "_widened" : "");
+                           const Types& types = param_info.param;
+                           return fmt::format("{}_{}{}", name_of(types.in), name_of(types.out),
+                                              types.widen ? "_widened" : "");
                          });
 
 TEST_P(GemmTypes, EveryTransposeOfOddShapes) {
@@ -179,7 +180,7 @@ TEST(GemmPlan, NeverUsesReferenceLoops) {
   for (const Dtype in : {Dtype::f32, Dtype::bf16}) {
     for (const Dtype out : {Dtype::f32, in}) {
       for (const int options : {0, 1, 2, 3, 4, 5, 6, 7, 8, 12}) {
-        cpu::GemmShape s{.m = 131, .n = 1000, .k = 259, .lda = 259, .ldb = 1000, .ldc = 1000, .in = in, .out = out};
+        cpu::ProductShape s{.m = 131, .n = 1000, .k = 259, .lda = 259, .ldb = 1000, .ldc = 1000, .in = in, .out = out};
         s.trans_a = (options & 1) != 0;
         s.trans_b = (options & 2) != 0;
         s.has_bias = (options & 4) != 0;
@@ -189,7 +190,8 @@ TEST(GemmPlan, NeverUsesReferenceLoops) {
         if (options == 12) s.ldc = 1003;
         const cpu::GemmPlan plan(engine, s, 2, !cpu::hardware_multiplies_bf16());
         for (const auto& kernel : plan.kernels) {
-          if (kernel) EXPECT_EQ(std::string(kernel->desc.impl_info_str()).find("ref"), std::string::npos) << options;
+          const std::string name = kernel ? kernel->desc.impl_info_str() : "";
+          EXPECT_EQ(name.find("ref"), std::string::npos) << options;
         }
       }
     }

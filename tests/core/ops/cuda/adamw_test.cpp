@@ -16,8 +16,8 @@ class CudaAdamW : public GpuTest {
     Twin grad, master, m, v, out;
   };
   States states(Dtype grad, Twin out, Placement placement) {
-    States s{twin(1, kN, grad, placement), twin(1, kN, Dtype::f32, placement), twin(1, kN, Dtype::f32, placement),
-             twin(1, kN, Dtype::f32, placement), std::move(out)};
+    States s{twin(1, kN, grad, placement), twin(1, kN, Dtype::f32, placement),
+             twin(1, kN, Dtype::f32, placement), twin(1, kN, Dtype::f32, placement), std::move(out)};
     for (auto& value : s.v.host().flat<float>()) value = value * value;  // a second moment is not negative
     s.v.upload();
     return s;
@@ -26,7 +26,8 @@ class CudaAdamW : public GpuTest {
     for (std::int64_t i = 0; i < kN; ++i) {
       const auto grad = static_cast<float>(element(s.grad.host(), 0, i));
       float& master = s.master.host().row<float>(0)[i];
-      cpu::adamw_scalar(kConstants, kScalars, grad, master, s.m.host().row<float>(0)[i], s.v.host().row<float>(0)[i]);
+      cpu::adamw_scalar(kConstants, kScalars, grad, master, s.m.host().row<float>(0)[i],
+                        s.v.host().row<float>(0)[i]);
       if (!s.out.host().absent()) set_element(s.out.host(), 0, i, master);
     }
   }
@@ -47,7 +48,8 @@ class CudaAdamW : public GpuTest {
 TEST_F(CudaAdamW, HasTheBitsOfTheScalarCode) {
   for (const auto placement : {Placement{}, Placement{.gap = 0, .offset = 1}}) {
     for (const auto grad : {Dtype::f32, Dtype::bf16}) {
-      States plain = states(grad, {}, placement), bf16 = states(grad, twin(1, kN, Dtype::bf16, placement), placement),
+      States plain = states(grad, {}, placement),
+             bf16 = states(grad, twin(1, kN, Dtype::bf16, placement), placement),
              f16 = states(grad, twin(1, kN, Dtype::f16, placement), placement);
       for (auto* s : {&plain, &bf16, &f16}) {
         for (int step = 0; step < 3; ++step) {

@@ -16,7 +16,8 @@ TEST_F(CudaElementwise, AddTakesEveryMixtureOfDtypes) {
     for (const auto left : kBoth) {
       for (const auto right : kBoth) {
         for (const auto result : kBoth) {
-          Twin a = twin(7, 132, left, placement), b = twin(7, 132, right, placement), y = twin(7, 132, result, placement);
+          Twin a = twin(7, 132, left, placement), b = twin(7, 132, right, placement),
+               y = twin(7, 132, result, placement);
           oracle_.add(a.host(), b.host(), y.host());
           ops_.add(a.device(), b.device(), y.device());
           // In f32 first, then once more to bf16: half an ulp of f32 apart from one rounding of the fp64 sum.
@@ -51,15 +52,16 @@ TEST_F(CudaElementwise, CopyConvertsWithOneRounding) {
 
 TEST_F(CudaElementwise, CopyRoundsTiesToEvenAndOverflowsToInfinity) {
   Twin source = twin(1, 6, Dtype::f32), bf16 = twin(1, 6, Dtype::bf16), f16 = twin(1, 6, Dtype::f16);
-  const double values[] = {1.0 + 0x1p-8, 1.0 + 3 * 0x1p-8, 1.0 + 0x1p-11, 1.0 + 3 * 0x1p-11, 0x1p-25, 65520.0};
+  const double values[] = {1.0 + 0x1p-8,      1.0 + 3 * 0x1p-8, 1.0 + 0x1p-11,
+                           1.0 + 3 * 0x1p-11, 0x1p-25,          65520.0};
   for (int i = 0; i < 6; ++i) set_element(source.host(), 0, i, values[i]);
   source.upload();
   ops_.copy(source.device(), bf16.device());
   ops_.copy(source.device(), f16.device());
   stream_.synchronize();
   const double in_bf16[] = {1.0, 1.0 + 0x1p-6, 1.0, 1.0, 0x1p-25, 65536.0};
-  const double in_f16[] = {1.0 + 0x1p-8, 1.0 + 3 * 0x1p-8, 1.0, 1.0 + 0x1p-9, 0.0,
-                           std::numeric_limits<double>::infinity()};
+  const double in_f16[] = {
+      1.0 + 0x1p-8, 1.0 + 3 * 0x1p-8, 1.0, 1.0 + 0x1p-9, 0.0, std::numeric_limits<double>::infinity()};
   for (int i = 0; i < 6; ++i) {
     EXPECT_EQ(bf16.from_device()[0][i], in_bf16[i]) << i;
     EXPECT_EQ(f16.from_device()[0][i], in_f16[i]) << i;
@@ -67,7 +69,8 @@ TEST_F(CudaElementwise, CopyRoundsTiesToEvenAndOverflowsToInfinity) {
 }
 
 TEST_F(CudaElementwise, CopyMovesIntegers) {
-  Twin source = twin(5, 33, Dtype::i32, {.gap = 2, .offset = 1}), target = twin(5, 33, Dtype::i32, {.gap = 0, .offset = 3});
+  Twin source = twin(5, 33, Dtype::i32, {.gap = 2, .offset = 1}),
+       target = twin(5, 33, Dtype::i32, {.gap = 0, .offset = 3});
   oracle_.copy(source.host(), target.host());
   ops_.copy(source.device(), target.device());
   expect_equal(target, kExact);
@@ -75,7 +78,8 @@ TEST_F(CudaElementwise, CopyMovesIntegers) {
 
 TEST_F(CudaElementwise, NothingIsLegal) {
   ops_.copy(matrix(nullptr, 0, 8, Dtype::f32), matrix(nullptr, 0, 8, Dtype::bf16));
-  ops_.add(matrix(nullptr, 0, 8, Dtype::f32), matrix(nullptr, 0, 8, Dtype::f32), matrix(nullptr, 0, 8, Dtype::f32));
+  ops_.add(matrix(nullptr, 0, 8, Dtype::f32), matrix(nullptr, 0, 8, Dtype::f32),
+           matrix(nullptr, 0, 8, Dtype::f32));
   stream_.synchronize();
 }
 

@@ -10,8 +10,9 @@ namespace {
 struct Shape {
   std::int64_t m, n, k;
 };
-constexpr std::array kShapes = {Shape{1, 1, 1},     Shape{3, 5, 7},      Shape{1, 129, 64},  Shape{17, 33, 65},
-                                Shape{127, 1, 255}, Shape{128, 256, 64}, Shape{65, 770, 513}};
+constexpr std::array kShapes = {Shape{1, 1, 1},     Shape{3, 5, 7},     Shape{1, 129, 64},
+                                Shape{17, 33, 65},  Shape{127, 1, 255}, Shape{128, 256, 64},
+                                Shape{65, 770, 513}};
 struct Types {
   Dtype in, out;
 };
@@ -20,11 +21,12 @@ constexpr std::array kTypes = {Types{Dtype::f32, Dtype::f32}, Types{Dtype::bf16,
 
 class CudaGemm : public GpuTest {
  protected:
-  void expect_product(Shape s, Types types, bool trans_a, bool trans_b, float beta, bool with_bias, Placement placement) {
-    SCOPED_TRACE(::testing::Message() << s.m << " x " << s.n << " x " << s.k << " trans " << trans_a << trans_b << " "
-                                      << name_of(types.in) << " to " << name_of(types.out) << " beta " << beta
-                                      << " bias " << with_bias << " gap " << placement.gap << " offset "
-                                      << placement.offset);
+  void expect_product(Shape s, Types types, bool trans_a, bool trans_b, float beta, bool with_bias,
+                      Placement placement) {
+    SCOPED_TRACE(::testing::Message()
+                 << s.m << " x " << s.n << " x " << s.k << " trans " << trans_a << trans_b << " "
+                 << name_of(types.in) << " to " << name_of(types.out) << " beta " << beta << " bias "
+                 << with_bias << " gap " << placement.gap << " offset " << placement.offset);
     Twin a = twin(trans_a ? s.k : s.m, trans_a ? s.m : s.k, types.in, placement);
     Twin b = twin(trans_b ? s.n : s.k, trans_b ? s.k : s.n, types.in, placement);
     Twin c = twin(s.m, s.n, types.out, placement);
@@ -40,7 +42,8 @@ TEST_F(CudaGemm, EveryShapeDtypeAndTranspose) {
   for (const auto& shape : kShapes) {
     for (const auto& types : kTypes) {
       for (const bool trans_a : {false, true}) {
-        for (const bool trans_b : {false, true}) expect_product(shape, types, trans_a, trans_b, 0.0F, false, {});
+        for (const bool trans_b : {false, true})
+          expect_product(shape, types, trans_a, trans_b, 0.0F, false, {});
       }
     }
   }
@@ -100,7 +103,8 @@ TEST_F(CudaGemm, TakesTheScratchThatThePlanCounts) {
   EXPECT_EQ(workspace_.peak(), plan.gemm(a.device(), false, b.device(), false, c.device(), 0.0F, {}));
   workspace_.reset_peak();
   ops_.gemm(a.device(), false, b.device(), false, c.device(), 0.0F, bias.device());
-  EXPECT_EQ(workspace_.peak(), plan.gemm(a.device(), false, b.device(), false, c.device(), 0.0F, bias.device()));
+  EXPECT_EQ(workspace_.peak(),
+            plan.gemm(a.device(), false, b.device(), false, c.device(), 0.0F, bias.device()));
   EXPECT_EQ(workspace_.mark(), 0);
 }
 

@@ -42,13 +42,17 @@ class GpuTest : public ::testing::Test {
   OracleOps oracle_;
 };
 
-/// One rounding to a dtype, and slack for sums that take another order: `terms` products of standard normal values.
+/// One rounding to a dtype, and slack for sums that take another order: `terms` products of standard normal
+/// values.
 [[nodiscard]] inline Tolerance tolerance_of(Dtype dtype, double terms = 1.0) {
   const double sums = 1.2e-7 * 4.0 * terms;
   switch (dtype) {
-    case Dtype::bf16: return {.absolute = sums, .relative = 0x1p-8};
-    case Dtype::f16: return {.absolute = sums, .relative = 0x1p-11};
-    default: return {.absolute = sums, .relative = 0x1p-21};
+    case Dtype::bf16:
+      return {.absolute = sums, .relative = 0x1p-8};
+    case Dtype::f16:
+      return {.absolute = sums, .relative = 0x1p-11};
+    default:
+      return {.absolute = sums, .relative = 0x1p-21};
   }
 }
 

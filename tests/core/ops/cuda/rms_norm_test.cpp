@@ -7,13 +7,14 @@ constexpr float kEps = 1e-5F;
 
 class CudaRmsNorm : public GpuTest {
  protected:
-  void expect_norm(std::int64_t rows, std::int64_t width, std::int64_t groups, Dtype dtype, Placement placement,
-                   bool in_place) {
-    SCOPED_TRACE(::testing::Message() << rows << " rows, " << groups << " groups of " << width << " "
-                                      << name_of(dtype) << " gap " << placement.gap << " offset " << placement.offset
-                                      << " in place " << in_place);
+  void expect_norm(std::int64_t rows, std::int64_t width, std::int64_t groups, Dtype dtype,
+                   Placement placement, bool in_place) {
+    SCOPED_TRACE(::testing::Message()
+                 << rows << " rows, " << groups << " groups of " << width << " " << name_of(dtype) << " gap "
+                 << placement.gap << " offset " << placement.offset << " in place " << in_place);
     Twin x = twin(rows, groups * width, dtype, placement), w = twin(1, width, dtype, placement),
-         other = twin(rows, groups * width, dtype, placement), rstd = twin(rows, groups, Dtype::f32, {.gap = 1});
+         other = twin(rows, groups * width, dtype, placement),
+         rstd = twin(rows, groups, Dtype::f32, {.gap = 1});
     Twin& y = in_place ? x : other;
     oracle_.rms_norm(x.host(), w.host(), kEps, y.host(), rstd.host());
     ops_.rms_norm(x.device(), w.device(), kEps, y.device(), rstd.device());
@@ -24,7 +25,8 @@ class CudaRmsNorm : public GpuTest {
 
 TEST_F(CudaRmsNorm, EveryWidth) {
   for (const auto dtype : {Dtype::f32, Dtype::bf16}) {
-    for (const std::int64_t width : {1, 3, 64, 255, 256, 768, 1027, 4096}) expect_norm(5, width, 1, dtype, {}, false);
+    for (const std::int64_t width : {1, 3, 64, 255, 256, 768, 1027, 4096})
+      expect_norm(5, width, 1, dtype, {}, false);
   }
 }
 
@@ -46,7 +48,9 @@ TEST_F(CudaRmsNorm, InPlace) {
   for (const auto dtype : {Dtype::f32, Dtype::bf16}) expect_norm(5, 771, 1, dtype, {}, true);
 }
 
-TEST_F(CudaRmsNorm, MoreRowsThanAGridHasInItsSecondDimension) { expect_norm(70001, 8, 1, Dtype::f32, {}, false); }
+TEST_F(CudaRmsNorm, MoreRowsThanAGridHasInItsSecondDimension) {
+  expect_norm(70001, 8, 1, Dtype::f32, {}, false);
+}
 
 TEST_F(CudaRmsNorm, NoRowsAreLegal) {
   Twin w = twin(1, 8, Dtype::f32);

@@ -28,7 +28,8 @@ Twin::Twin(std::mt19937& random, std::int64_t rows, std::int64_t cols, Dtype dty
 
 Tensor Twin::at(std::byte* base) const {
   if (rows_ == 0 && cols_ == 0) return {};
-  return {base + kGuardBytes + placement_.offset * size_of(dtype_), rows_, cols_, cols_ + placement_.gap, dtype_};
+  return {base + kGuardBytes + placement_.offset * size_of(dtype_), rows_, cols_, cols_ + placement_.gap,
+          dtype_};
 }
 
 void Twin::upload() {

@@ -1,4 +1,5 @@
-// One matrix twice: on the host for the oracle, on the GPU for the operator; with sentinels around and between the rows.
+// One matrix twice: on the host for the oracle, on the GPU for the operator; with sentinels around and
+// between the rows.
 #pragma once
 
 #include <cstddef>

@@ -1,0 +1,195 @@
+// The heavy operators at the shapes of GPT-2 124M (2,048 rows, micro-batch 4 x 512), and of a tiny model.
+//   build/release/bin/ops_bench --benchmark_filter=Gemm/up
+// Rates are GF/s over CPU time of the calling thread at one thread (a noisy machine does not disturb it) and over
+// wall time otherwise. Products are against "oneDNN alone": gemm_roof.h.
+#include <benchmark/benchmark.h>
+
+#include <algorithm>
+#include <cmath>
+#include <functional>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "core/ops/cpu/attention.h"
+#include "core/ops/cpu/cross_entropy.h"
+#include "core/ops/cpu/gemm.h"
+#include "core/ops/cpu/gemm_roof.h"
+#include "core/tensor/bf16.h"
+
+namespace edgetrain {
+namespace {
+
+/// A matrix in a pool, filled with small exact numbers.
+class Filled {
+ public:
+  Filled(Pool& pool, Dtype dtype, std::int64_t rows, std::int64_t cols)
+      : arena_(pool.reserve(Category::activations, rows * cols * size_of(dtype), "bench")),
+        tensor_(matrix(arena_.data(), rows, cols, dtype)) {
+    std::mt19937 random(1);
+    for (std::int64_t i = 0; i < tensor_.numel(); ++i) {
+      const float value = static_cast<float>(random() & 255U) / 128.0F - 1.0F;
+      if (dtype == Dtype::f32) tensor_.as<float>()[i] = value;
+      if (dtype == Dtype::bf16) tensor_.as<std::uint16_t>()[i] = bf16_from_float(value);
+      if (dtype == Dtype::i32) tensor_.as<std::int32_t>()[i] = static_cast<std::int32_t>(i % 50257);
+    }
+  }
+  [[nodiscard]] Tensor tensor() const { return tensor_; }
+
+ private:
+  Arena arena_;
+  Tensor tensor_;
+};
+
+Pool& pool() {
+  static Pool instance(Tier::device, std::int64_t{16} << 30);
+  return instance;
+}
+
+void report(benchmark::State& state, double flops) {
+  state.counters["GF/s"] = benchmark::Counter(flops * 1e-9 * static_cast<double>(state.iterations()),
+                                              benchmark::Counter::kIsRate);
+}
+
+struct NamedProduct {
+  const char* name;
+  cpu::GemmShape shape;
+};
+std::vector<NamedProduct> products(Dtype in) {
+  const Dtype f32 = Dtype::f32;
+  return {
+      {"proj", {2048, 768, 768, false, true, in, in, false}},
+      {"qkv", {2048, 2304, 768, false, true, in, in, false}},
+      {"up", {2048, 3072, 768, false, true, in, in, false}},
+      {"down", {2048, 768, 3072, false, true, in, in, false}},
+      {"dx_qkv", {2048, 768, 2304, false, false, in, in, false}},
+      {"dx_up", {2048, 768, 3072, false, false, in, in, false}},
+      {"dx_down", {2048, 3072, 768, false, false, in, in, false}},
+      {"dw_proj", {768, 768, 2048, true, false, in, f32, true}},
+      {"dw_qkv", {2304, 768, 2048, true, false, in, f32, true}},
+      {"dw_up", {3072, 768, 2048, true, false, in, f32, true}},
+      {"dw_down", {768, 3072, 2048, true, false, in, f32, true}},
+      {"head", {512, 50257, 768, false, true, in, f32, false}},
+      {"head_dx", {512, 768, 50257, false, false, in, in, false}},
+      {"head_dw", {50257, 768, 512, true, false, in, f32, true}},
+      {"sample_up", {512, 3072, 768, false, true, in, in, false}},
+      {"sample_down", {512, 768, 3072, false, true, in, in, false}},
+      {"sample_dw_up", {3072, 768, 512, true, false, in, f32, true}},
+      {"tiny_up", {512, 256, 64, false, true, in, in, false}},
+      {"tiny_dw", {256, 64, 512, true, false, in, f32, true}},
+      {"small_up", {512, 683, 256, false, true, in, in, false}},
+  };
+}
+
+void run_gemm(benchmark::State& state, const cpu::GemmShape& s) {
+  const Filled a(pool(), s.in, s.trans_a ? s.k : s.m, s.trans_a ? s.m : s.k);
+  const Filled b(pool(), s.in, s.trans_b ? s.n : s.k, s.trans_b ? s.k : s.n);
+  const Filled c(pool(), s.out, s.m, s.n);
+  const float beta = s.accumulate ? 1.0F : 0.0F;
+  Workspace dry;
+  cpu::CpuEnv env{dry, static_cast<int>(state.range(0))};
+  cpu::Gemm gemm(env);
+  const Arena scratch = pool().reserve(
+      Category::workspace, gemm.scratch_bytes(a.tensor(), s.trans_a, b.tensor(), s.trans_b, c.tensor(), beta), "scratch");
+  dry = Workspace(scratch.data(), scratch.bytes());
+  const auto once = [&] { gemm.run(a.tensor(), s.trans_a, b.tensor(), s.trans_b, c.tensor(), beta); };
+  once();
+  for (auto _ : state) once();
+  report(state, 2.0 * static_cast<double>(s.m) * static_cast<double>(s.n) * static_cast<double>(s.k));
+  state.counters["scratch_MiB"] = static_cast<double>(scratch.bytes()) / (1 << 20);
+}
+
+void run_roof(benchmark::State& state, const cpu::GemmShape& s) {
+  for (auto _ : state) state.SetIterationTime(cpu::onednn_alone_seconds(s, static_cast<int>(state.range(0)), 5));
+  report(state, 2.0 * static_cast<double>(s.m) * static_cast<double>(s.n) * static_cast<double>(s.k));
+}
+
+struct AttentionOperands {
+  static constexpr std::int64_t kHeads = 12, kDim = 64, kSamples = 4, kLength = 512;
+  AttentionOperands(Dtype dtype, std::int64_t kv_heads)
+      : shape{kHeads, kv_heads, kDim, 0.125F},
+        q(pool(), dtype, kRows, kHeads * kDim), k(pool(), dtype, kRows, kv_heads * kDim),
+        v(pool(), dtype, kRows, kv_heads * kDim), out(pool(), dtype, kRows, kHeads * kDim),
+        dout(pool(), dtype, kRows, kHeads * kDim), dq(pool(), dtype, kRows, kHeads * kDim),
+        dk(pool(), dtype, kRows, kv_heads * kDim), dv(pool(), dtype, kRows, kv_heads * kDim),
+        lse(pool(), Dtype::f32, kRows, kHeads) {
+    for (std::int64_t s = 0; s < kSamples; ++s) {
+      mask.push_back({s * kLength, (s + 1) * kLength, s * kLength, (s + 1) * kLength});
+    }
+  }
+  static constexpr std::int64_t kRows = kSamples * kLength;
+  AttentionShape shape;
+  Filled q, k, v, out, dout, dq, dk, dv, lse;
+  std::vector<MaskItem> mask;
+  /// Of the causal half, `products` products of (S, S, D).
+  [[nodiscard]] static double flops(double products) {
+    return products * 2.0 * kSamples * kHeads * kDim * kLength * (kLength + 1) / 2.0;
+  }
+};
+
+void run_attention(benchmark::State& state, Dtype dtype, bool backward) {
+  const AttentionOperands x(dtype, AttentionOperands::kHeads);
+  Workspace dry;
+  cpu::CpuEnv env{dry, static_cast<int>(state.range(0))};
+  const std::int64_t bytes =
+      std::max(cpu::attention_scratch_bytes(env, x.mask, x.shape, dtype),
+               cpu::attention_backward_scratch_bytes(env, x.kRows, x.kRows, x.mask, x.shape, dtype));
+  const Arena scratch = pool().reserve(Category::workspace, bytes, "scratch");
+  dry = Workspace(scratch.data(), scratch.bytes());
+  const auto forward = [&] {
+    cpu::attention(env, x.q.tensor(), x.k.tensor(), x.v.tensor(), x.mask, x.shape, x.out.tensor(), x.lse.tensor());
+  };
+  const auto once = [&] {
+    if (!backward) return forward();
+    cpu::attention_backward(env, x.q.tensor(), x.k.tensor(), x.v.tensor(), x.out.tensor(), x.lse.tensor(),
+                            x.dout.tensor(), x.mask, x.shape, x.dq.tensor(), x.dk.tensor(), x.dv.tensor());
+  };
+  forward();
+  for (auto _ : state) once();
+  report(state, x.flops(backward ? 5.0 : 2.0));
+}
+
+void run_cross_entropy(benchmark::State& state, Dtype gradient) {
+  const Filled logits(pool(), Dtype::f32, 512, 50257), targets(pool(), Dtype::i32, 512, 1);
+  const Filled loss(pool(), Dtype::f32, 512, 1), dlogits(pool(), gradient, 512, 50257);
+  Workspace none;
+  const cpu::CpuEnv env{none, static_cast<int>(state.range(0))};
+  for (auto _ : state) {
+    cpu::cross_entropy(env, logits.tensor(), targets.tensor(), loss.tensor(), dlogits.tensor(), 1.0F);
+  }
+  state.SetItemsProcessed(state.iterations() * logits.tensor().numel());
+}
+
+void add(const std::string& name, const std::function<void(benchmark::State&)>& body) {
+  for (const int threads : {1, 2}) {
+    auto* made = benchmark::RegisterBenchmark(name.c_str(), body)->Arg(threads)->Unit(benchmark::kMillisecond);
+    if (threads > 1) made->UseRealTime();
+  }
+}
+
+void add_all() {
+  for (const Dtype dtype : {Dtype::f32, Dtype::bf16}) {
+    const std::string suffix = "/" + std::string(name_of(dtype));
+    for (const NamedProduct& p : products(dtype)) {
+      add("Gemm/" + std::string(p.name) + suffix, [p](benchmark::State& state) { run_gemm(state, p.shape); });
+      for (const int threads : {1, 2}) {
+        benchmark::RegisterBenchmark(("Roof/" + std::string(p.name) + suffix).c_str(),
+                                     [p](benchmark::State& state) { run_roof(state, p.shape); })
+            ->Arg(threads)->UseManualTime()->Iterations(1)->Unit(benchmark::kMillisecond);
+      }
+    }
+    add("Attention/forward" + suffix, [dtype](benchmark::State& state) { run_attention(state, dtype, false); });
+    add("Attention/backward" + suffix, [dtype](benchmark::State& state) { run_attention(state, dtype, true); });
+    add("CrossEntropy" + suffix, [dtype](benchmark::State& state) { run_cross_entropy(state, dtype); });
+  }
+}
+
+}  // namespace
+}  // namespace edgetrain
+
+int main(int argc, char** argv) {
+  benchmark::Initialize(&argc, argv);
+  edgetrain::add_all();
+  benchmark::RunSpecifiedBenchmarks();
+  return 0;
+}

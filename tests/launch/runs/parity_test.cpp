@@ -1,0 +1,122 @@
+// Ranks do not matter: the same job on other numbers of ranks, ZeRO stages and micro-batches trains the same model.
+#include <gtest/gtest.h>
+
+#include "tests/support/compare.h"
+#include "tests/support/run_folder.h"
+
+namespace edgetrain::testing {
+namespace {
+
+constexpr Tolerance kLosses{0.0, 1e-5};
+
+std::vector<StepLine> train(const RunFolder& folder, const RunSpec& spec) {
+  const Ended ended = folder.run(spec);
+  EXPECT_EQ(ended.code, 0) << spec.name << "\n" << ended.output;
+  const auto lines = folder.metrics(spec.name);
+  EXPECT_EQ(lines.size(), 20U) << spec.name;
+  return lines;
+}
+
+::testing::AssertionResult close_losses(const std::vector<StepLine>& actual, const std::vector<StepLine>& expected) {
+  const auto a = losses(actual), b = losses(expected);
+  return all_close<double, double>(a, b, kLosses);
+}
+
+::testing::AssertionResult same_steps(const std::vector<StepLine>& a, const std::vector<StepLine>& b) {
+  if (a.empty() || a.size() != b.size()) return ::testing::AssertionFailure() << a.size() << " and " << b.size() << " steps";
+  for (std::size_t i = 0; i < a.size(); ++i) {
+    if (!same_bits(a[i], b[i])) {
+      return ::testing::AssertionFailure() << "step " << i + 1 << ": loss " << a[i].loss << " and " << b[i].loss << ", norm "
+                                           << a[i].grad_norm << " and " << b[i].grad_norm;
+    }
+  }
+  return ::testing::AssertionSuccess();
+}
+
+TEST(Parity, RanksDoNotMatter) {
+  const RunFolder folder;
+  const auto alone = train(folder, {1, {"train.micro_batch_size=4"}, "r1"});
+  EXPECT_LT(alone.back().loss, alone.front().loss - 0.5) << "nothing was learned, so nothing was compared";
+  EXPECT_TRUE(close_losses(train(folder, {2, {"parallel.zero=0", "train.micro_batch_size=3"}, "r2"}), alone));
+  EXPECT_TRUE(close_losses(train(folder, {3, {"train.micro_batch_size=2"}, "r3"}), alone));
+  EXPECT_TRUE(close_losses(train(folder, {4, {"train.micro_batch_size=6"}, "r4"}), alone));
+  EXPECT_TRUE(close_losses(train(folder, {8, {"parallel.zero=0", "train.micro_batch_size=1"}, "r8"}), alone));
+}
+
+// Negative controls: the comparison notices what does change the training.
+TEST(Parity, AnotherSeedOrLearningRateIsNoticed) {
+  const RunFolder folder;
+  const auto job = train(folder, {1, {}, "job"});
+  EXPECT_FALSE(close_losses(train(folder, {1, {"seed=4321"}, "seed"}), job));
+  EXPECT_FALSE(close_losses(train(folder, {1, {"optimizer.lr=0.003003"}, "lr"}), job));
+  EXPECT_FALSE(close_losses(train(folder, {1, {"optimizer.weight_decay=0.0"}, "decay"}), job));
+}
+
+class ZeroStages : public ::testing::TestWithParam<int> {};
+
+TEST_P(ZeroStages, AreBitEqual) {
+  const RunFolder folder;
+  const int ranks = GetParam();
+  const auto whole = train(folder, {ranks, {"parallel.zero=0"}, "z0"});
+  const auto sharded = train(folder, {ranks, {"parallel.zero=1"}, "z1"});
+  EXPECT_TRUE(same_steps(whole, sharded));
+  EXPECT_TRUE(folder.tensors(20, "z0") == folder.tensors(20, "z1"));
+}
+
+INSTANTIATE_TEST_SUITE_P(Ranks, ZeroStages, ::testing::Values(2, 3, 8), ::testing::PrintToStringParamName());
+
+struct Layout {
+  int ranks, micro_batch, zero, threads;
+};
+
+class Reproducible : public ::testing::TestWithParam<const char*> {
+ protected:
+  RunSpec spec(const Layout& layout, bool reproducible = true) const {
+    return {layout.ranks,
+            {std::string("train.dtype=") + GetParam(), reproducible ? "reproducible=true" : "reproducible=false",
+             "train.global_batch_size=32", "train.micro_batch_size=" + std::to_string(layout.micro_batch),
+             "parallel.zero=" + std::to_string(layout.zero), "train.threads=" + std::to_string(layout.threads)},
+            "d" + std::to_string(layout.ranks) + "m" + std::to_string(layout.micro_batch) + "z" + std::to_string(layout.zero) +
+                "t" + std::to_string(layout.threads)};
+  }
+};
+
+// dp 1, 2, 4, 8, micro-batch 1, 2, 4, zero 0, 1: every pair of values but (4, 1) and (8, 4) of the first two, and two threads.
+TEST_P(Reproducible, EveryLayoutHasTheSameBits) {
+  const RunFolder folder;
+  const Layout first{1, 1, 0, 1};
+  const auto expected = train(folder, spec(first));
+  const auto tensors = folder.tensors(20, spec(first).name);
+  ASSERT_FALSE(tensors.empty());
+  for (const Layout& layout : {Layout{1, 4, 1, 2}, Layout{1, 2, 0, 1}, Layout{2, 1, 1, 1}, Layout{2, 2, 0, 2}, Layout{2, 4, 0, 1},
+                               Layout{4, 4, 1, 1}, Layout{4, 2, 0, 1}, Layout{8, 1, 0, 1}, Layout{8, 2, 1, 1}}) {
+    const auto other = spec(layout);
+    EXPECT_TRUE(same_steps(train(folder, other), expected)) << other.name;
+    EXPECT_TRUE(folder.tensors(20, other.name) == tensors) << other.name;
+  }
+}
+
+// Negative control: without `reproducible` these layouts do differ in their last bits, so equality above is no accident.
+TEST_P(Reproducible, IsNotForFree) {
+  const RunFolder folder;
+  const auto one = spec({1, 4, 0, 1}, false), four = spec({4, 2, 0, 1}, false);
+  (void)train(folder, one);
+  (void)train(folder, four);
+  EXPECT_FALSE(folder.tensors(20, one.name) == folder.tensors(20, four.name));
+}
+
+INSTANTIATE_TEST_SUITE_P(Types, Reproducible, ::testing::Values("fp32", "bf16"), ::testing::PrintToStringParamName());
+
+TEST(ReproducibleJob, IsRefusedWhereItCannotBeKept) {
+  const RunFolder folder;
+  const Ended batch = folder.run({1, {"reproducible=true", "train.global_batch_size=12"}});
+  EXPECT_EQ(batch.code, 2) << batch.output;
+  EXPECT_TRUE(batch.says("train.global_batch_size")) << batch.output;
+  const Ended ranks = folder.run({3, {"reproducible=true", "train.global_batch_size=24"}});
+  EXPECT_EQ(ranks.code, 2) << ranks.output;
+  EXPECT_EQ(ranks.count("do not divide 8"), 1) << ranks.output;
+  EXPECT_FALSE(std::filesystem::exists(folder.output()));
+}
+
+}  // namespace
+}  // namespace edgetrain::testing

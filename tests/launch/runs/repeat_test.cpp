@@ -1,0 +1,137 @@
+// Runs repeat, and a run that was stopped and goes on is the run that never stopped.
+#include <gtest/gtest.h>
+
+#include <csignal>
+#include <filesystem>
+
+#include "tests/support/compare.h"
+#include "tests/support/run_folder.h"
+
+namespace edgetrain::testing {
+namespace {
+
+using std::chrono::seconds;
+
+void train(const RunFolder& folder, const RunSpec& spec) {
+  const Ended ended = folder.run(spec);
+  ASSERT_EQ(ended.code, 0) << spec.name << "\n" << ended.output;
+}
+
+// Every step from 1 on stands in the file once, in order.
+void expect_each_step_once(const std::vector<StepLine>& lines, std::int64_t steps) {
+  ASSERT_EQ(lines.size(), static_cast<std::size_t>(steps));
+  for (std::int64_t step = 1; step <= steps; ++step) EXPECT_EQ(lines[static_cast<std::size_t>(step - 1)].step, step);
+}
+
+void expect_same_run(const RunFolder& folder, const std::string& actual, const std::string& expected, std::int64_t steps) {
+  const auto a = folder.metrics(actual), b = folder.metrics(expected);
+  expect_each_step_once(a, steps);
+  expect_each_step_once(b, steps);
+  for (std::size_t i = 0; i < std::min(a.size(), b.size()); ++i) {
+    EXPECT_TRUE(same_bits(a[i], b[i])) << actual << ", step " << i + 1 << ": loss " << a[i].loss << " and " << b[i].loss;
+  }
+  EXPECT_TRUE(folder.tensors(steps, actual) == folder.tensors(steps, expected)) << actual;
+}
+
+// The folder of a run that was killed somewhere between steps 10 and 20.
+void leave_as_killed_after_ten(const RunFolder& folder, const std::string& from, const std::string& to) {
+  folder.copy(folder.checkpoint(10, from), folder.checkpoint(10, to));
+  folder.copy(folder.output(from) / "metrics.jsonl", folder.output(to) / "metrics.jsonl");
+}
+
+const std::vector<std::string> kEveryTen = {"checkpoint.interval=10"};
+
+class Repeat : public ::testing::TestWithParam<const char*> {
+ protected:
+  static RunSpec spec(int ranks, const std::string& name) {
+    return {ranks, {std::string("train.dtype=") + GetParam(), "checkpoint.interval=10", "train.micro_batch_size=3"}, name};
+  }
+};
+
+TEST_P(Repeat, TheSameJobGivesTheSameBits) {
+  const RunFolder folder;
+  for (const int ranks : {1, 2}) {
+    const std::string name = "r" + std::to_string(ranks);
+    train(folder, spec(ranks, name));
+    train(folder, spec(ranks, name + "again"));
+    expect_same_run(folder, name + "again", name, 20);
+  }
+}
+
+TEST_P(Repeat, ResumeGivesTheBitsOfNeverHavingStopped) {
+  const RunFolder folder;
+  train(folder, spec(2, "whole"));
+  leave_as_killed_after_ten(folder, "whole", "resumed");
+  const Ended ended = folder.run(spec(2, "resumed"));
+  ASSERT_EQ(ended.code, 0) << ended.output;
+  EXPECT_TRUE(ended.says("resumed from")) << ended.output;
+  expect_same_run(folder, "resumed", "whole", 20);
+}
+
+INSTANTIATE_TEST_SUITE_P(Types, Repeat, ::testing::Values("fp32", "bf16"), ::testing::PrintToStringParamName());
+
+TEST(Resume, OnOtherRanksStaysWithinTheBound) {
+  const RunFolder folder;
+  train(folder, {2, kEveryTen, "whole"});
+  const auto expected = losses(folder.metrics("whole"));
+  for (const int ranks : {1, 3, 4}) {
+    const std::string name = "on" + std::to_string(ranks);
+    leave_as_killed_after_ten(folder, "whole", name);
+    train(folder, {ranks, {"checkpoint.interval=10", "train.micro_batch_size=2", "parallel.zero=0"}, name});
+    const auto lines = folder.metrics(name);
+    expect_each_step_once(lines, 20);
+    const auto actual = losses(lines);
+    EXPECT_TRUE((all_close<double, double>(actual, expected, {0.0, 1e-5}))) << name;
+  }
+}
+
+// Negative control: a resume that forgot moments or data would not pass the bound above.
+TEST(Resume, AFreshStartIsNoResume) {
+  const RunFolder folder;
+  train(folder, {1, kEveryTen, "whole"});
+  leave_as_killed_after_ten(folder, "whole", "fresh");
+  train(folder, {1, {"checkpoint.interval=10", "checkpoint.resume=never", "data.order=sequential"}, "fresh"});
+  const auto actual = losses(folder.metrics("fresh")), expected = losses(folder.metrics("whole"));
+  EXPECT_FALSE((all_close<double, double>(actual, expected, {0.0, 1e-5})));
+}
+
+TEST(Resume, ReproducibleRunsKeepTheirBitsOnOtherRanks) {
+  const RunFolder folder;
+  const std::vector<std::string> job = {"reproducible=true", "checkpoint.interval=10"};
+  train(folder, {2, job, "whole"});
+  for (const int ranks : {1, 4}) {
+    const std::string name = "on" + std::to_string(ranks);
+    leave_as_killed_after_ten(folder, "whole", name);
+    train(folder, {ranks, job, name});
+    expect_same_run(folder, name, "whole", 20);
+  }
+}
+
+class Signal : public ::testing::TestWithParam<int> {};
+
+TEST_P(Signal, SavesEndsWith75AndTheSameLineGoesOn) {
+  const RunFolder folder;
+  const std::vector<std::string> job = {"train.steps=120", "train.global_batch_size=48", "logging.interval=20"};
+  const RunSpec whole{GetParam(), job, "whole"}, stopped{GetParam(), job, "stopped"};
+  train(folder, whole);
+
+  Process process(folder.command(stopped), folder.environment(stopped));
+  ASSERT_TRUE(eventually(seconds(30), [&] { return folder.metrics("stopped").size() >= 5; })) << process.output();
+  process.signal(SIGUSR1);
+  const Ended ended = process.wait(seconds(30));
+  ASSERT_EQ(ended.code, 75) << ended.output;
+  EXPECT_EQ(folder.state("stopped"), "stopped");
+  const auto lines = folder.metrics("stopped");
+  ASSERT_LT(lines.size(), 120U);
+  EXPECT_TRUE(std::filesystem::exists(folder.checkpoint(lines.back().step, "stopped") / "manifest.json"));
+
+  const Ended rest = folder.run(stopped);
+  EXPECT_EQ(rest.code, 0) << rest.output;
+  EXPECT_EQ(folder.state("stopped"), "done");
+  expect_same_run(folder, "stopped", "whole", 120);
+}
+
+INSTANTIATE_TEST_SUITE_P(Ranks, Signal, ::testing::Values(1, 3), ::testing::PrintToStringParamName());
+
+}  // namespace
+}  // namespace edgetrain::testing
