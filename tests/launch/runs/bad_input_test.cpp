@@ -1,0 +1,217 @@
+// Bad input: what is wrong is named, once, with the right exit code, and nothing half-written is left.
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <fstream>
+
+#include "tests/support/run_folder.h"
+
+namespace edgetrain::testing {
+namespace {
+
+namespace fs = std::filesystem;
+
+void write(const fs::path& path, std::string_view text) {
+  fs::create_directories(path.parent_path());
+  std::ofstream(path, std::ios::binary | std::ios::trunc) << text;
+}
+
+void flip_byte(const fs::path& path, std::uintmax_t at) {
+  std::fstream file(path, std::ios::in | std::ios::out | std::ios::binary);
+  file.seekg(static_cast<std::streamoff>(at));
+  const int byte = file.get();
+  file.seekp(static_cast<std::streamoff>(at));
+  file.put(static_cast<char>(byte ^ 0x10));
+  ASSERT_TRUE(file.flush().good()) << path;
+}
+
+// What a job that was refused may leave: nothing.
+void expect_refused(const RunFolder& folder, const Ended& ended, const std::vector<std::string>& named) {
+  EXPECT_EQ(ended.code, 2) << ended.output;
+  for (const auto& text : named) EXPECT_EQ(ended.count(text), 1) << "'" << text << "' in\n" << ended.output;
+  EXPECT_FALSE(fs::exists(folder.output())) << ended.output;
+}
+
+// As Hugging Face would hand it over: a reference model, with room for bytes.
+fs::path model_folder(const RunFolder& folder) {
+  const fs::path to = folder.path() / "model";
+  folder.copy(source_root() / "tests/reference/llama", to);
+  return to;
+}
+
+constexpr const char* kWrongJob = R"(model: {preset: llama-tiny}
+data: {path: [FOLDER/text.txt], seq_len: 32}
+train:
+  steps: many
+  grad_accum: 2
+optimizer: {lr: -1.0}
+paralel: {zero: 1}
+lr_scheduler: {name: cosin}
+)";
+
+class WrongJob : public ::testing::TestWithParam<int> {};
+
+TEST_P(WrongJob, IsToldAllThatIsWrongExactlyOnce) {
+  const RunFolder folder;
+  std::string job = kWrongJob;
+  job.replace(job.find("FOLDER"), 6, folder.path().string());
+  write(folder.job(), job);
+  const Ended ended = folder.run({GetParam(), {}});
+  expect_refused(folder, ended, {"job.yaml:4:", "job.yaml:5:", "job.yaml:6:", "job.yaml:7:", "job.yaml:8:"});
+  for (const char* hint : {"gradient_accumulation_steps", "'parallel'", "'cosine'"}) EXPECT_TRUE(ended.says(hint)) << ended.output;
+}
+
+INSTANTIATE_TEST_SUITE_P(Ranks, WrongJob, ::testing::Values(1, 3), ::testing::PrintToStringParamName());
+
+TEST(BadInput, ContradictionsAreToldExactlyOnce) {
+  const RunFolder folder;
+  const Ended ended = folder.run({3, {"train.global_batch_size=25", "optimizer.nesterov=true", "lr_scheduler.warmup_steps=21",
+                                      "memory.device=0", "parallel.tp=2"}});
+  EXPECT_EQ(ended.code, 2) << ended.output;
+  for (const char* text : {"nesterov belongs to sgd", "21 warm-up steps", "in 0 bytes"}) EXPECT_EQ(ended.count(text), 1) << ended.output;
+  EXPECT_TRUE(ended.says("parallel.tp")) << ended.output;
+  EXPECT_FALSE(fs::exists(folder.output()));
+}
+
+// Every problem of a job that asks for what is not there yet stands there once, not twice.
+TEST(BadInput, WhatIsNotThereYetIsRefusedOnce) {
+  const RunFolder folder;
+  const Ended ended = folder.run({1, {"train.dtype=fp16"}});
+  EXPECT_EQ(ended.code, 2) << ended.output;
+  EXPECT_EQ(ended.count("error:"), 1) << ended.output;
+}
+
+TEST(BadInput, MissingJobAndUnknownVerb) {
+  const RunFolder folder;
+  const Ended missing = folder.verb({(folder.path() / "none.yaml").string()});
+  EXPECT_EQ(missing.code, 2) << missing.output;
+  EXPECT_TRUE(missing.says("none.yaml")) << missing.output;
+  EXPECT_EQ(folder.verb({"trian", folder.job()}).code, 2);
+  EXPECT_EQ(folder.verb({"run"}).code, 2);
+}
+
+TEST(BadInput, MissingEmptyAndShortData) {
+  const RunFolder folder;
+  const std::string none = (folder.path() / "none.txt").string();
+  expect_refused(folder, folder.run({2, {"data.path=[" + none + "]"}}), {"there is no '" + none + "'"});
+  write(folder.path() / "empty.txt", "");
+  expect_refused(folder, folder.run({1, {"data.path=[" + (folder.path() / "empty.txt").string() + "]"}}), {"empty.txt' is empty"});
+  write(folder.path() / "short.txt", "too short");
+  const Ended ended = folder.run({2, {"data.path=[" + (folder.path() / "short.txt").string() + "]"}});
+  expect_refused(folder, ended, {});
+  EXPECT_TRUE(ended.says("data.seq_len")) << ended.output;
+}
+
+TEST(BadInput, MemoryThatCannotBe) {
+  const RunFolder folder;
+  expect_refused(folder, folder.run({2, {"memory.device=64KiB"}}), {"memory.device allows 64.0 KiB"});
+}
+
+class BadWeights : public ::testing::Test {
+ protected:
+  [[nodiscard]] Ended train(int ranks) const {
+    return folder.run({ranks, {"~model.config", "model.path=" + model.string(), "model.init=pretrained"}});
+  }
+  // The references have small vocabularies; this one is made to hold bytes, so that what is wrong is the weights.
+  void SetUp() override {
+    model = model_folder(folder);
+    std::string config = read(model / "config.json");
+    const auto at = config.find("\"vocab_size\": ");
+    ASSERT_NE(at, std::string::npos);
+    config.replace(at, config.find_first_of(",\n", at) - at, "\"vocab_size\": 257");
+    write(model / "config.json", config);
+  }
+  static std::string read(const fs::path& path) {
+    std::ifstream file(path, std::ios::binary);
+    return {std::istreambuf_iterator<char>(file), {}};
+  }
+  RunFolder folder;
+  fs::path model;
+};
+
+TEST_F(BadWeights, AnotherShapeIsNamed) {
+  const Ended ended = train(2);
+  expect_refused(folder, ended, {});
+  EXPECT_TRUE(ended.says("model.embed_tokens.weight")) << ended.output;
+}
+
+TEST_F(BadWeights, ABrokenHeaderIsNamed) {
+  std::string file = read(model / "model.safetensors");
+  for (const auto& [what, broken] : std::vector<std::pair<std::string, std::string>>{
+           {"cut", file.substr(0, 100)},
+           {"no header", std::string("\xff\xff\xff\xff\xff\xff\xff\x7f", 8) + file.substr(8)},
+           {"no JSON", file.substr(0, 8) + "]" + file.substr(9)},
+           {"short", file.substr(0, file.size() - 5)},
+           {"empty", ""}}) {
+    write(model / "model.safetensors", broken);
+    const Ended ended = train(1);
+    SCOPED_TRACE(what);
+    expect_refused(folder, ended, {});
+    EXPECT_TRUE(ended.says("model.safetensors")) << ended.output;
+  }
+}
+
+TEST_F(BadWeights, ABrokenConfigIsNamed) {
+  write(model / "config.json", "{\"model_type\": \"llama\", \"hidden_size\": }");
+  const Ended ended = train(3);
+  expect_refused(folder, ended, {});
+  EXPECT_EQ(ended.count("config.json:"), 1) << ended.output;
+}
+
+class Damaged : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    const Ended ended = folder.run({1, {"checkpoint.interval=10"}});
+    ASSERT_EQ(ended.code, 0) << ended.output;
+    whole = folder.tensors(20);
+  }
+  RunFolder folder;
+  CheckpointBytes whole;
+};
+
+TEST_F(Damaged, AFlippedByteIsNamedAndTheOlderCheckpointServes) {
+  const fs::path shard = folder.checkpoint(20) / "shard-00000.bin";
+  flip_byte(shard, fs::file_size(shard) / 2);
+  const Ended ended = folder.run({1, {"checkpoint.interval=10"}});
+  EXPECT_EQ(ended.code, 0) << ended.output;
+  EXPECT_TRUE(ended.says("checkpoint skipped: ")) << ended.output;
+  EXPECT_TRUE(ended.says("shard-00000.bin")) << ended.output;
+  EXPECT_TRUE(ended.says("(step 10)")) << ended.output;
+  EXPECT_EQ(folder.metrics().size(), 20U);
+  EXPECT_TRUE(folder.tensors(20) == whole);
+}
+
+TEST_F(Damaged, ACutShardAndAMissingManifestAreSkipped) {
+  fs::resize_file(folder.checkpoint(20) / "shard-00000.bin", 1000);
+  EXPECT_EQ(folder.run({2, {"checkpoint.interval=10"}}).code, 0);
+  fs::remove(folder.checkpoint(20) / "manifest.json");
+  const Ended ended = folder.run({1, {"checkpoint.interval=10"}});
+  EXPECT_EQ(ended.code, 0) << ended.output;
+  EXPECT_TRUE(ended.says("checkpoint skipped: ")) << ended.output;
+  EXPECT_TRUE(ended.says("(step 10)")) << ended.output;
+}
+
+// A checkpoint that was asked for by name has no stand-in.
+TEST_F(Damaged, ADamagedCheckpointThatWasNamedIsRefused) {
+  const fs::path shard = folder.checkpoint(20) / "shard-00000.bin";
+  flip_byte(shard, fs::file_size(shard) / 2);
+  const Ended ended = folder.run({1, {"checkpoint.resume=" + folder.checkpoint(20).string(), "train.steps=30"}, "other"});
+  EXPECT_NE(ended.code, 0) << ended.output;
+  EXPECT_TRUE(ended.says("shard-00000.bin")) << ended.output;
+}
+
+TEST_F(Damaged, ACheckpointOfAnotherModelOptimizerOrSeedIsRefused) {
+  struct Case {
+    const char *override, *named;
+  };
+  for (const Case& c : {Case{"model.config.hidden_size=64", "model"}, Case{"optimizer.name=sgd", "optimizer adamw"}, Case{"seed=99", "seed 1234"}}) {
+    const Ended ended = folder.run({2, {"train.steps=30", c.override}});
+    EXPECT_NE(ended.code, 0) << ended.output;
+    EXPECT_TRUE(ended.says(std::string("the checkpoint has ") + c.named)) << ended.output;
+    EXPECT_TRUE(ended.says(folder.checkpoint(20).string())) << ended.output;
+    EXPECT_TRUE(folder.tensors(20) == whole) << "a refused run changed the checkpoint";
+  }
+}
+
+}  // namespace
+}  // namespace edgetrain::testing

@@ -1,0 +1,210 @@
+// PyTorch agrees: twenty steps of the real stack (plan, arena, driver, units, optimizer, clipping) against the losses and
+// gradient norms that PyTorch and transformers computed; tests/reference/README.md says how.
+//
+// In this process and not through the binary, since the golden data are token ids of vocabularies with fewer than 256 entries, which
+// no text file can hold. CTest runs it twice: on the instruction set of the machine, and with ONEDNN_MAX_CPU_ISA=AVX2, where
+// bf16 operands are widened; so both ways are tested wherever the machine multiplies bf16.
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <cstdlib>
+#include <numeric>
+
+#include "core/comm/self_communicator.h"
+#include "core/io/safetensors.h"
+#include "core/model/hf_config.h"
+#include "core/ops/cpu/env.h"
+#include "launch/runs/rank_engine.h"
+#include "launch/runs/weights.h"
+#include "optim/clip.h"
+#include "tests/support/compare.h"
+
+namespace edgetrain {
+namespace {
+
+using testing::all_close;
+using testing::Tolerance;
+
+constexpr int kSteps = 20;
+constexpr std::int64_t kBatch = 4, kSeqLen = 33;
+
+/// How a reference run was optimised: tests/reference/recipe.py.
+struct Recipe {
+  std::string optimizer;
+  double lr, max_grad_norm;
+  bool nesterov = false;
+  [[nodiscard]] std::unique_ptr<UpdateRule> rule() const {
+    if (optimizer == "sgd") return make_sgd({0.9, 0.1, nesterov});
+    return make_adamw({0.9, 0.95, 1e-8, 0.1});
+  }
+};
+const Recipe kAdamW{"adamw", 1e-3, 1.0};
+const Recipe kSgd{"sgd", 2e-2, 2.75};
+const Recipe kNesterov{"sgd", 2e-2, 2.75, true};
+
+struct Curve {
+  std::vector<float> losses, norms;
+};
+
+/// A folder of tests/reference.
+class Golden {
+ public:
+  explicit Golden(const std::string& model)
+      : folder_(std::filesystem::path(EDGETRAIN_TEST_SOURCE_ROOT) / "tests/reference" / model),
+        file_(SafetensorsReader::open(folder_ / "golden.safetensors")) {}
+
+  [[nodiscard]] ModelConfig config() const {
+    std::vector<std::string> warnings;
+    return load_hf_config(folder_, warnings);
+  }
+  [[nodiscard]] const std::filesystem::path& folder() const { return folder_; }
+
+  [[nodiscard]] Curve curve(const std::string& run) const { return {floats("losses_" + run), floats("grad_norms_" + run)}; }
+  /// "input_ids" or "targets": (steps, batch, seq_len), row-major.
+  [[nodiscard]] std::vector<std::int32_t> tokens(const std::string& name) const { return read<std::int32_t>(name, Dtype::i32); }
+
+ private:
+  [[nodiscard]] std::vector<float> floats(const std::string& name) const { return read<float>(name, Dtype::f32); }
+
+  template <typename T>
+  [[nodiscard]] std::vector<T> read(const std::string& name, Dtype dtype) const {
+    const auto* entry = file_.find(name);
+    if (entry == nullptr) throw std::runtime_error("no " + name + " in " + folder_.string());
+    std::vector<T> values(static_cast<std::size_t>(entry->rows() * entry->cols()));
+    file_.read(name, {0, entry->rows()}, {0, entry->cols()}, matrix(values.data(), entry->rows(), entry->cols(), dtype));
+    return values;
+  }
+
+  std::filesystem::path folder_;
+  SafetensorsReader file_;
+};
+
+/// How the batch of a step is cut.
+struct Cut {
+  std::int64_t micro_batch = kBatch;
+  int leaves = 0;  // of the canonical tree; 0: plain accumulation
+};
+
+/// One rank training a reference model.
+class Training {
+ public:
+  Training(const Golden& golden, Dtype dtype, const Recipe& recipe, const Cut& cut)
+      : recipe_(recipe),
+        micro_batch_(cut.micro_batch),
+        ids_(golden.tokens("input_ids")),
+        targets_(golden.tokens("targets")),
+        plan_(spec(golden, dtype, cut), recipe.rule(), [](const CommCall&, int, int) { return CommCost{}; }),
+        pool_(Tier::device, plan_.arena_bytes()),
+        engine_(plan_, pool_, replicas_, world_,
+                {[this](int micro_batch, const TokenBuffers& buffers) { load(micro_batch, buffers); }, [this] { return decide(); }, {}},
+                false) {
+    const auto& train = plan_.train();
+    fill_weights(train.layout, train.program, engine_.arena(), plan_.replication(), pretrained_weights(golden.folder(), train.layout));
+  }
+
+  Curve run() {
+    for (step_ = 0; step_ < kSteps; ++step_) engine_.train_step(1.0F / (kBatch * kSeqLen));
+    engine_.settle();
+    return curve_;
+  }
+
+ private:
+  static RankSpec spec(const Golden& golden, Dtype dtype, const Cut& cut) {
+    RankSpec spec;
+    spec.config = golden.config();
+    spec.dtype = dtype;
+    spec.seq_len = kSeqLen;
+    spec.samples_per_call = cut.micro_batch;
+    spec.calls_per_step = kBatch / cut.micro_batch;
+    spec.summation_leaves = cut.leaves;
+    spec.loss_chunk_rows = 50;  // divides no number of rows here
+    return spec;
+  }
+
+  void load(int micro_batch, const TokenBuffers& buffers) const {
+    const auto count = micro_batch_ * kSeqLen;
+    const auto at = (step_ * kBatch + micro_batch * micro_batch_) * kSeqLen;
+    std::copy_n(ids_.begin() + at, count, buffers.ids.flat<std::int32_t>().begin());
+    std::copy_n(targets_.begin() + at, count, buffers.targets.flat<std::int32_t>().begin());
+    auto position = buffers.position.flat<std::int32_t>();
+    for (std::size_t i = 0; i < position.size(); ++i) position[i] = static_cast<std::int32_t>(i % kSeqLen);
+  }
+
+  StepDecision decide() {
+    const auto& agreed = engine_.agreement();
+    curve_.losses.push_back(static_cast<float>(agreed.loss_sum() / (kBatch * kSeqLen)));
+    const double norm = std::sqrt(agreed.square_sum());
+    curve_.norms.push_back(static_cast<float>(norm));
+    const auto clip = clip_coefficient(norm, recipe_.max_grad_norm);
+    return {plan_.rule().update_scalars(step_ + 1, recipe_.lr, clip.value()), false};
+  }
+
+  Recipe recipe_;
+  std::int64_t micro_batch_;
+  std::vector<std::int32_t> ids_, targets_;
+  RankPlan plan_;
+  Pool pool_;
+  SelfCommunicator replicas_{"dp"}, world_{"world"};
+  RankEngine engine_;
+  Curve curve_;
+  std::int64_t step_ = 0;
+};
+
+Curve train(const Golden& golden, Dtype dtype, const Recipe& recipe, const Cut& cut) {
+  return Training(golden, dtype, recipe, cut).run();
+}
+
+::testing::AssertionResult close(const std::vector<float>& actual, const std::vector<float>& expected, const Tolerance& bound) {
+  return all_close<float, float>(actual, expected, bound);
+}
+
+// Bounds of the issue for losses; for norms, a few times what README.md measured between two ways to compute the same.
+constexpr Tolerance kLossesFp32{1e-4, 0.0}, kNormsFp32{0.0, 1e-4};
+constexpr Tolerance kLossesBf16{2e-2, 0.0}, kNormsBf16{0.0, 3e-2};
+
+void expect_agreement(const Curve& actual, const Curve& expected, bool bf16) {
+  EXPECT_TRUE(close(actual.losses, expected.losses, bf16 ? kLossesBf16 : kLossesFp32));
+  EXPECT_TRUE(close(actual.norms, expected.norms, bf16 ? kNormsBf16 : kNormsFp32));
+}
+
+class Torch : public ::testing::TestWithParam<const char*> {};
+
+TEST_P(Torch, AgreesInFp32) {
+  const Golden golden(GetParam());
+  const Curve expected = golden.curve("fp32");
+  for (const Cut cut : {Cut{kBatch, 0}, Cut{1, 0}, Cut{1, 4}}) expect_agreement(train(golden, Dtype::f32, kAdamW, cut), expected, false);
+}
+
+TEST_P(Torch, AgreesInBf16) {
+  const Golden golden(GetParam());
+  const Curve expected = golden.curve("bf16");
+  for (const Cut cut : {Cut{kBatch, 0}, Cut{2, 0}, Cut{1, 4}}) expect_agreement(train(golden, Dtype::bf16, kAdamW, cut), expected, true);
+}
+
+INSTANTIATE_TEST_SUITE_P(Models, Torch, ::testing::Values("gpt2", "llama", "llama3", "mistral", "qwen2", "qwen2_window", "qwen3"),
+                         ::testing::PrintToStringParamName());
+
+TEST(TorchSgd, AgreesWithMomentumAndClipping) {
+  const Golden golden("llama");
+  expect_agreement(train(golden, Dtype::f32, kSgd, {2, 0}), golden.curve("sgd"), false);
+  expect_agreement(train(golden, Dtype::f32, kNesterov, {2, 0}), golden.curve("sgd_nesterov"), false);
+}
+
+// Negative controls: small mistakes of a recipe do not pass.
+TEST(TorchControls, SmallMistakesAreNoticed) {
+  const Golden golden("llama");
+  const Curve adamw = golden.curve("fp32"), sgd = golden.curve("sgd");
+  EXPECT_FALSE(close(train(golden, Dtype::f32, {"adamw", 1.01e-3, 1.0}, {}).losses, adamw.losses, kLossesFp32));
+  EXPECT_FALSE(close(train(golden, Dtype::f32, {"sgd", 2e-2, 3.0}, {}).losses, sgd.losses, kLossesFp32));
+  EXPECT_FALSE(close(train(golden, Dtype::f32, kNesterov, {}).losses, sgd.losses, kLossesFp32));
+  EXPECT_FALSE(close(train(golden, Dtype::bf16, kAdamW, {}).losses, adamw.losses, kLossesFp32));
+}
+
+// The second CTest entry would be the first once more if oneDNN did not listen.
+TEST(TorchEnvironment, HasTheInstructionSetThatWasAskedFor) {
+  const char* asked = std::getenv("ONEDNN_MAX_CPU_ISA");
+  if (asked != nullptr && std::string_view(asked) == "AVX2") EXPECT_FALSE(cpu::hardware_multiplies_bf16());
+}
+
+}  // namespace
+}  // namespace edgetrain
