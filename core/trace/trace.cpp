@@ -1,10 +1,14 @@
 #include "core/trace/trace.h"
 
+#include <utility>
+
 #include "core/base/error.h"
 #include "core/io/file.h"
 
 namespace edgetrain {
 namespace {
+
+constexpr double kNever = -1.0;
 
 std::string escaped(const std::string& text) {
   std::string out;
@@ -22,13 +26,16 @@ Trace::Trace(std::vector<std::string> units, std::vector<std::string> buckets)
 
 void Trace::issued(const Instr&, std::size_t index) {
   if (!open_) return;
-  if (began_.size() <= index) began_.resize(index + 1, 0.0);
+  if (began_.size() <= index) began_.resize(index + 1, kNever);
   began_[index] = now_us();
 }
 
+// What was issued while the trace was closed has no beginning here; what was issued before it closed is still noted.
 void Trace::completed(const Instr& instr, std::size_t index) {
-  if (!open_ || index >= began_.size() || events_.size() >= kMaxEvents) return;
-  events_.push_back({describe(instr, units_, buckets_), instr.lane, began_[index], now_us() - began_[index]});
+  if (index >= began_.size()) return;
+  const double began = std::exchange(began_[index], kNever);
+  if (began == kNever || events_.size() >= kMaxEvents) return;
+  events_.push_back({describe(instr, units_, buckets_), instr.lane, began, now_us() - began});
 }
 
 void Trace::waiting(const Instr& instr, const Request& pending) {

@@ -41,7 +41,7 @@ class Trace final : public DriverListener {
   std::vector<std::string> units_, buckets_;
   std::chrono::steady_clock::time_point origin_ = std::chrono::steady_clock::now();
   bool open_ = false;
-  std::vector<double> began_;  // per instruction
+  std::vector<double> began_;  // per instruction that is under way
   std::vector<TraceEvent> events_;
 };
 

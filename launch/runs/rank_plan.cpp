@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <map>
+#include <set>
 #include <tuple>
 
 #include "core/base/error.h"
@@ -37,7 +38,7 @@ OpTotals difference(const OpTotals& after, const OpTotals& before) {
   return out;
 }
 
-// Runs every unit call once on the dry device. Micro-batches are alike, so the first stands for all.
+// Runs every unit call once on the dry device. Micro-batches are alike, so the first stands for all that are like it.
 class Rehearsal {
  public:
   Rehearsal(PlannedProgram& planned, int threads)
@@ -150,14 +151,20 @@ void RankPlan::complete(PlannedProgram& planned, const ValueSizes& sizes) {
 
 void RankPlan::attach_scratch(PlannedProgram& planned) {
   auto& program = planned.program;
-  Rehearsal rehearsal(planned, spec_.threads);
+  // The first backward of a gradient part overwrites it, later ones add: other operator calls, so other scratch.
+  Rehearsal first(planned, spec_.threads), later(planned, spec_.threads);
+  std::set<std::tuple<int, Pass, int>> begun;
   const auto group = dry_group(replication_.count, replication_.index, "dp");
   for (std::size_t i = 0; i < program.instrs.size(); ++i) {
-    const Instr instr = program.instrs[i];
+    const Instr& instr = program.instrs[i];
     const auto bucket = [&]() -> const Bucket& { return planned.layout.bucket(instr.target); };
     switch (instr.verb) {
-      case Verb::forward:
-      case Verb::backward: attach_transcript(program, i, rehearsal.of(instr)); break;
+      case Verb::forward: attach_transcript(program, i, first.of(instr)); break;
+      case Verb::backward: {
+        const bool begins = begun.insert({instr.target, instr.pass, instr.part}).second;
+        attach_transcript(program, i, (begins ? first : later).of(instr));
+        break;
+      }
       case Verb::fold: attach_transcript(program, i, {{}, bucket().elements, 3 * 4 * bucket().elements, 0}); break;
       case Verb::norm:
         attach_transcript(program, i, norm_transcript(shard(bucket(), replication_.index, replication_.count)));
@@ -172,7 +179,7 @@ void RankPlan::attach_scratch(PlannedProgram& planned) {
       case Verb::decide: break;
     }
   }
-  planned.totals = rehearsal.totals();
+  planned.totals = first.totals();
 }
 
 ValueSizes RankPlan::value_sizes(const PlannedProgram& planned) const {

@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <optional>
 
@@ -171,8 +172,12 @@ ExitCode run_job(const CommandLine& command, int& argc, char**& argv) {
 }
 
 void plan_job(const CommandLine& command) {
+  // More ranks than this machine has cores are planned for nodes like this one, with a rank per core.
   Place place = place_of_launcher();
-  if (command.ranks) place = {0, static_cast<int>(*command.ranks), static_cast<int>(*command.ranks)};
+  if (command.ranks) {
+    const int world = static_cast<int>(*command.ranks);
+    place = {0, world, std::min(world, static_cast<int>(probe_machine().cores))};
+  }
   const PreparedRun prepared = prepare_run(command.target, command.overrides, place);
   print(plan_text(prepared));
   print(simulation_text(*prepared.plan, measure_rates(prepared.plan->spec().dtype, prepared.plan->spec().threads)));

@@ -30,7 +30,9 @@ std::string read_all(const std::string& path) {
 }
 
 // The variables with which a process was started; empty for a zombie.
-std::string environment_of(int pid) { return std::string(1, '\0') + read_all("/proc/" + std::to_string(pid) + "/environ"); }
+std::string environment_of(int pid) {
+  return std::string(1, '\0') + read_all("/proc/" + std::to_string(pid) + "/environ");
+}
 
 std::optional<std::string> variable_of(const std::string& environment, const std::string& name) {
   const auto at = environment.find('\0' + name + "=");
@@ -43,7 +45,8 @@ std::vector<int> all_pids() {
   std::vector<int> pids;
   for (const auto& entry : std::filesystem::directory_iterator("/proc")) {
     const std::string name = entry.path().filename();
-    if (std::all_of(name.begin(), name.end(), [](unsigned char c) { return std::isdigit(c) != 0; })) pids.push_back(std::stoi(name));
+    if (std::all_of(name.begin(), name.end(), [](unsigned char c) { return std::isdigit(c) != 0; }))
+      pids.push_back(std::stoi(name));
   }
   return pids;
 }
@@ -99,7 +102,8 @@ int exit_code(int status) { return WIFSIGNALED(status) ? 128 + WTERMSIG(status) 
 
 int Ended::count(std::string_view text) const {
   int found = 0;
-  for (auto at = output.find(text); at != std::string::npos; at = output.find(text, at + text.size())) ++found;
+  for (auto at = output.find(text); at != std::string::npos; at = output.find(text, at + text.size()))
+    ++found;
   return found;
 }
 
@@ -114,8 +118,9 @@ Process::Process(const std::vector<std::string>& command, const std::vector<std:
   auto arguments = command;
   auto variables = environment_with(added);
   const Redirection redirection(output_);
-  const int error = ::posix_spawnp(&pid_, command.front().c_str(), redirection.actions(), redirection.attributes(),
-                                   pointers(arguments).data(), pointers(variables).data());
+  const int error =
+      ::posix_spawnp(&pid_, command.front().c_str(), redirection.actions(), redirection.attributes(),
+                     pointers(arguments).data(), pointers(variables).data());
   if (error != 0) {
     ::close(output_);
     throw std::system_error(error, std::generic_category(), command.front());
@@ -146,7 +151,8 @@ void Process::reap(bool block) {
 }
 
 std::string Process::output() const {
-  std::string text(static_cast<std::size_t>(::lseek(output_, 0, SEEK_CUR)), '\0');  // shared with the writers: the end
+  std::string text(static_cast<std::size_t>(::lseek(output_, 0, SEEK_CUR)),
+                   '\0');  // shared with the writers: the end
   const auto got = ::pread(output_, text.data(), text.size(), 0);
   text.resize(static_cast<std::size_t>(std::max<ssize_t>(got, 0)));
   return text;
@@ -191,7 +197,8 @@ std::int64_t resident_bytes(int pid) {
   std::istringstream lines(read_all("/proc/" + std::to_string(pid) + "/status"));
   std::int64_t kib = 0;
   for (std::string line; std::getline(lines, line);) {
-    if (line.starts_with("RssAnon:") || line.starts_with("RssShmem:")) kib += std::stoll(line.substr(line.find(':') + 1));
+    if (line.starts_with("RssAnon:") || line.starts_with("RssShmem:"))
+      kib += std::stoll(line.substr(line.find(':') + 1));
   }
   return kib * 1024;
 }

@@ -1,8 +1,8 @@
 // A command that a test starts, listens to, signals and always gets rid of.
 //
-// Why not popen or system: the tests kill ranks, stop them, and measure how soon a job ends. Why a mark in the environment:
-// mpirun puts every rank into a process group of its own, and a rank whose mpirun was killed belongs to nobody, so neither a
-// process group nor parentage finds all of them; what they inherit does.
+// Why not popen or system: the tests kill ranks, stop them, and measure how soon a job ends. Why a mark in
+// the environment: mpirun puts every rank into a process group of its own, and a rank whose mpirun was killed
+// belongs to nobody, so neither a process group nor parentage finds all of them; what they inherit does.
 #pragma once
 
 #include <chrono>
@@ -15,9 +15,9 @@ namespace edgetrain::testing {
 
 /// How a command ended.
 struct Ended {
-  int code = 0;            // exit code; 128 + n when signal n ended it; -1 when it timed out and was killed
-  double seconds = 0.0;    // since it was started
-  std::string output;      // stdout and stderr together, as they came
+  int code = 0;          // exit code; 128 + n when signal n ended it; -1 when it timed out and was killed
+  double seconds = 0.0;  // since it was started
+  std::string output;    // stdout and stderr together, as they came
   [[nodiscard]] bool says(std::string_view text) const { return output.find(text) != std::string::npos; }
   /// How often `text` occurs.
   [[nodiscard]] int count(std::string_view text) const;
@@ -34,12 +34,14 @@ class Process {
 
   /// Waits for the command; kills it and its family when it takes longer.
   Ended wait(std::chrono::milliseconds timeout);
+  [[nodiscard]] int pid() const { return pid_; }
   [[nodiscard]] bool running();
   [[nodiscard]] std::string output() const;
   /// To the command itself (mpirun forwards SIGUSR1 to the ranks).
   void signal(int number) const;
 
-  /// Processes of the family that mpirun started as ranks: pid of rank i at i. Fewer while they start and after they ended.
+  /// Processes of the family that mpirun started as ranks: pid of rank i at i. Fewer while they start and
+  /// after they ended.
   [[nodiscard]] std::vector<int> rank_pids() const;
   /// All processes that the command started, and itself.
   [[nodiscard]] std::vector<int> family() const;

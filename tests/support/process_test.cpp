@@ -37,7 +37,9 @@ TEST(Process, ATimeoutIsNoSuccess) {
   EXPECT_LT(ended.seconds, 10.0);
 }
 
-TEST(Process, ACommandThatIsNotThereThrows) { EXPECT_THROW(Process({"/no/such/command"}), std::system_error); }
+TEST(Process, ACommandThatIsNotThereThrows) {
+  EXPECT_THROW(Process({"/no/such/command"}), std::system_error);
+}
 
 // A child in another session and an orphan: both are found and killed.
 TEST(Process, NothingOutlivesIt) {

@@ -32,7 +32,8 @@ generate: {max_new_tokens: 0}
 std::string some_text() {
   constexpr std::size_t kBytes = 60'000;
   std::mt19937 random(kTextSeed);
-  const std::vector<std::string> words = {"the", "ship", "sea", "wind", "a", "of", "and", "sails", "under", "moon", "whale"};
+  const std::vector<std::string> words = {"the", "ship",  "sea",   "wind", "a",    "of",
+                                          "and", "sails", "under", "moon", "whale"};
   std::string text;
   while (text.size() < kBytes) text += words[random() % words.size()] + (random() % 11 == 0 ? ".\n" : " ");
   return text;
@@ -53,7 +54,8 @@ double number(const Json& json, std::string_view key) {
 }
 
 std::int64_t integer(const Json* json) {
-  return json != nullptr && json->integer() != nullptr ? *json->integer() : std::numeric_limits<std::int64_t>::min();
+  return json != nullptr && json->integer() != nullptr ? *json->integer()
+                                                       : std::numeric_limits<std::int64_t>::min();
 }
 
 std::int64_t peak_device_bytes(const Json& json) {
@@ -80,8 +82,8 @@ StepLine step_line(const std::string& text, const std::string& origin) {
 }  // namespace
 
 bool same_bits(const StepLine& a, const StepLine& b) {
-  return a.step == b.step && a.tokens == b.tokens && a.loss == b.loss && a.grad_norm == b.grad_norm && a.lr == b.lr &&
-         a.skipped == b.skipped && a.val_loss == b.val_loss;
+  return a.step == b.step && a.tokens == b.tokens && a.loss == b.loss && a.grad_norm == b.grad_norm &&
+         a.lr == b.lr && a.skipped == b.skipped && a.val_loss == b.val_loss;
 }
 
 // A short name: Open MPI keeps sockets below it, whose paths may have 107 bytes.
@@ -109,7 +111,8 @@ fs::path RunFolder::checkpoint(std::int64_t step, const std::string& name) const
 
 std::vector<std::string> RunFolder::command(const RunSpec& spec) const {
   std::vector<std::string> words;
-  if (spec.ranks > 1) words = {(source_root() / "scripts/mpirun.sh").string(), "-np", std::to_string(spec.ranks)};
+  if (spec.ranks > 1)
+    words = {(source_root() / "scripts/mpirun.sh").string(), "-np", std::to_string(spec.ranks)};
   words.push_back(edgetrain_binary());
   words.push_back(job());
   words.push_back("output_dir=" + output(spec.name).string());

@@ -1,7 +1,7 @@
 // A folder with a tiny job in it, and what runs of that job leave there.
 //
-// Why one job and overrides: every test changes a few keys of the same job, so a line of a test shows all that is special
-// about it. Why the real binary: these tests are about what a user sees.
+// Why one job and overrides: every test changes a few keys of the same job, so a line of a test shows all
+// that is special about it. Why the real binary: these tests are about what a user sees.
 #pragma once
 
 #include <chrono>
@@ -33,14 +33,15 @@ using CheckpointBytes = std::map<std::string, std::vector<std::byte>>;
 
 struct RunSpec {
   int ranks = 1;
-  std::vector<std::string> overrides;       // section.key=value
-  std::string name = "out";                 // of output_dir, in the folder
+  std::vector<std::string> overrides;         // section.key=value
+  std::string name = "out";                   // of output_dir, in the folder
   std::vector<std::string> environment = {};  // KEY=value
 };
 
 class RunFolder {
  public:
-  /// Writes text.txt (seeded) and job.yaml: a Llama of 2 layers, hidden size 48, over bytes; 20 steps of 24 samples of 32 tokens.
+  /// Writes text.txt (seeded) and job.yaml: a Llama of 2 layers, hidden size 48, over bytes; 20 steps of 24
+  /// samples of 32 tokens.
   RunFolder();
   RunFolder(const RunFolder&) = delete;
   RunFolder& operator=(const RunFolder&) = delete;
@@ -62,7 +63,8 @@ class RunFolder {
   /// Whole lines of metrics.jsonl so far; none when there is no such file.
   [[nodiscard]] std::vector<StepLine> metrics(const std::string& name = "out") const;
   [[nodiscard]] Json status(const std::string& name = "out") const;
-  [[nodiscard]] std::string state(const std::string& name = "out") const;  // "state" of status.json; empty without one
+  [[nodiscard]] std::string state(
+      const std::string& name = "out") const;  // "state" of status.json; empty without one
   [[nodiscard]] CheckpointBytes tensors(std::int64_t step, const std::string& name = "out") const;
 
   /// Copies folders and files, e.g. a checkpoint from one run to another.

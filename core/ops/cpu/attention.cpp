@@ -107,8 +107,8 @@ void scale_columns(float* rows, std::int64_t head_dim, const float* factor) {
 
 void begin_block(const ForwardCall& call, const ForwardTask& task, Span queries, const ForwardScratch& s) {
   const std::int64_t dim = call.shape.head_dim;
-  load_transposed(head_rows(call.q, task.item->q0 + queries.begin, queries.size(), task.head, dim), call.shape.scale,
-                  s.q);
+  load_transposed(head_rows(call.q, task.item->q0 + queries.begin, queries.size(), task.head, dim), s.q);
+  scale_all(s.q, dim * kQueryBlock, call.shape.scale);
   std::fill_n(s.out, dim * kQueryBlock, 0.0F);
   std::fill_n(s.maximum, kQueryBlock, -std::numeric_limits<float>::infinity());
   std::fill_n(s.sum, kQueryBlock, 0.0F);

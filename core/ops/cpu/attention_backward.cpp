@@ -78,14 +78,6 @@ HWY_BEFORE_NAMESPACE();
 namespace edgetrain::cpu {
 namespace HWY_NAMESPACE {
 
-void scale_all(float* values, std::int64_t count, float factor) {
-  const D d;
-  const V times = set(factor);
-  for (std::int64_t i = 0; i < count; i += static_cast<std::int64_t>(hn::Lanes(d))) {
-    hn::StoreU(hn::Mul(hn::LoadU(d, values + i), times), d, values + i);
-  }
-}
-
 // (kQueryBlock, P) = rows, zero elsewhere.
 void load_rows(const Tensor& rows, float* to, std::int64_t padded) {
   pack_rows({rows.data, rows.row_stride, false, rows.dtype}, rows.rows, rows.cols, to, Dtype::f32, padded, kQueryBlock,
@@ -103,11 +95,11 @@ void begin_block(const BackwardCall& call, std::int64_t first, std::int64_t coun
                  const BackwardScratch& s) {
   const std::int64_t dim = call.shape.head_dim, padded = padded_dim(dim);
   const Tensor q = head_rows(call.q, first, count, head, dim), dout = head_rows(call.dout, first, count, head, dim);
-  load_transposed(q, call.shape.scale, s.q_columns);
-  load_transposed(dout, 1.0F, s.dout_columns);
   load_rows(q, s.q_rows, padded);
   scale_all(s.q_rows, kQueryBlock * padded, call.shape.scale);
   load_rows(dout, s.dout_rows, padded);
+  load_transposed({reinterpret_cast<std::byte*>(s.q_rows), kQueryBlock, dim, padded, Dtype::f32}, s.q_columns);
+  load_transposed({reinterpret_cast<std::byte*>(s.dout_rows), kQueryBlock, dim, padded, Dtype::f32}, s.dout_columns);
   const F32Rows out = widened(head_rows(call.out, first, count, head, dim), s.rows);
   for (std::int64_t i = 0; i < kQueryBlock; ++i) {
     const float lse = i < count ? call.lse.row<float>(first + i)[head] : 0.0F;

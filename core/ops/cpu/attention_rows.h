@@ -33,12 +33,10 @@ struct F32Rows {
   return {buffer, rows.cols};
 }
 
-/// tile (head_dim, kQueryBlock) = scale * rows^T; columns past rows.rows are zero.
-inline void load_transposed(const Tensor& rows, float scale, float* tile) {
+/// tile (head_dim, kQueryBlock) = rows^T; columns past rows.rows are zero.
+inline void load_transposed(const Tensor& rows, float* tile) {
   pack_rows({rows.data, rows.row_stride, true, rows.dtype}, rows.cols, rows.rows, tile, Dtype::f32, kQueryBlock,
             rows.cols, kQueryBlock);
-  if (scale == 1.0F) return;
-  for (std::int64_t i = 0; i < rows.cols * kQueryBlock; ++i) tile[i] *= scale;
 }
 
 /// rows = tile^T, the reverse of load_transposed. `buffer` holds rows.rows * rows.cols floats if rows are bf16.

@@ -16,6 +16,15 @@ HWY_BEFORE_NAMESPACE();
 namespace edgetrain::cpu {
 namespace HWY_NAMESPACE {
 
+/// values *= factor; count is a multiple of 16.
+HWY_INLINE void scale_all(float* values, std::int64_t count, float factor) {
+  const D d;
+  const V times = set(factor);
+  for (std::int64_t i = 0; i < count; i += static_cast<std::int64_t>(hn::Lanes(d))) {
+    hn::StoreU(hn::Mul(hn::LoadU(d, values + i), times), d, values + i);
+  }
+}
+
 /// scores[j][i] = -inf where query queries.begin + i must not see key keys.begin + j.
 HWY_INLINE void mask_scores(const MaskItem& item, Span queries, Span keys, float* scores) {
   const D d;

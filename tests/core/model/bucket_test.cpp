@@ -10,6 +10,7 @@
 
 #include "core/base/error.h"
 #include "core/program/model_layout.h"
+#include "tests/support/declared_unit.h"
 
 namespace edgetrain {
 namespace {
@@ -17,32 +18,9 @@ namespace {
 constexpr int kShardCounts[] = {1, 2, 3, 5, 7, 8};
 constexpr unsigned kTables = 200;
 
-// A unit that declares and does nothing else.
-class Declared final : public Unit {
- public:
-  Declared(std::string name, std::vector<ParamSpec> params) : name_(std::move(name)), params_(std::move(params)) {}
-  [[nodiscard]] std::string_view name() const override { return name_; }
-  [[nodiscard]] std::span<const ParamSpec> params() const override { return params_; }
-  [[nodiscard]] std::span<const SavedSpec> saved() const override { return {}; }
-  [[nodiscard]] std::int64_t out_cols() const override { return 1; }
-  [[nodiscard]] Dtype out_dtype() const override { return Dtype::f32; }
-  void forward(Context&, const Batch&, Tensor, Tensor, Saved) const override {}
-  void backward(Context&, const Batch&, Pass, Tensor, Tensor, Tensor, Saved) const override {}
-
- private:
-  std::string name_;
-  std::vector<ParamSpec> params_;
-};
-
+using testing::DeclaredUnit;
+using testing::param_spec;
 using Units = std::vector<std::unique_ptr<Unit>>;
-
-ParamSpec spec_of(std::string name, std::int64_t rows, std::int64_t cols) {
-  ParamSpec spec;
-  spec.name = std::move(name);
-  spec.rows = rows;
-  spec.cols = cols;
-  return spec;
-}
 
 class Tables {
  public:
@@ -66,7 +44,7 @@ class Tables {
     std::vector<ParamSpec> params;
     const int count = below(7);
     for (int p = 0; p < count; ++p) {
-      ParamSpec spec = spec_of("unit" + std::to_string(unit) + "." + std::to_string(p), length(), length());
+      ParamSpec spec = param_spec("unit" + std::to_string(unit) + "." + std::to_string(p), length(), length());
       spec.joined = p > 0 && below(3) == 0;
       if (spec.joined) {  // what is joined is one matrix: same columns and same bucket as its neighbour
         spec.cols = params.back().cols;
@@ -90,7 +68,7 @@ class Tables {
       const bool in_a_joined_run = params[p].joined || (p + 1 < params.size() && params[p + 1].joined);
       if (params[p].tied_to.empty() && !in_a_joined_run) ownable_.push_back(params[p]);
     }
-    return std::make_unique<Declared>("unit" + std::to_string(unit), params);
+    return std::make_unique<DeclaredUnit>("unit" + std::to_string(unit), params);
   }
 
   std::mt19937 random_;
@@ -260,10 +238,10 @@ TEST(Bucket, TilesOfAnyRangeAreThoseOfTheWholeCutToIt) {
 
 TEST(Bucket, ATiedWeightIsABucketOfItsOwnWithTwoUsers) {
   Units units;
-  units.push_back(std::make_unique<Declared>("embedding", std::vector{spec_of("wte", 5, 3), spec_of("wpe", 1, 3)}));
-  ParamSpec head = spec_of("lm_head", 5, 3);
+  units.push_back(std::make_unique<DeclaredUnit>("embedding", std::vector{param_spec("wte", 5, 3), param_spec("wpe", 1, 3)}));
+  ParamSpec head = param_spec("lm_head", 5, 3);
   head.tied_to = "wte";
-  units.push_back(std::make_unique<Declared>("head", std::vector{spec_of("norm", 1, 3), head}));
+  units.push_back(std::make_unique<DeclaredUnit>("head", std::vector{param_spec("norm", 1, 3), head}));
   const ParamTable table = make_param_table(units);
   const auto buckets = make_buckets(table, 2);
   ASSERT_EQ(buckets.size(), 3U);
@@ -277,15 +255,15 @@ TEST(Bucket, ATiedWeightIsABucketOfItsOwnWithTwoUsers) {
 TEST(Bucket, RefusesDoubleNamesAndImpossibleTies) {
   const auto refused = [](std::vector<ParamSpec> params) {
     Units units;
-    units.push_back(std::make_unique<Declared>("unit", std::move(params)));
+    units.push_back(std::make_unique<DeclaredUnit>("unit", std::move(params)));
     EXPECT_THROW((void)make_param_table(units), Error);
   };
-  refused({spec_of("a", 1, 1), spec_of("a", 3, 7)});
-  ParamSpec tied = spec_of("b", 3, 7);
+  refused({param_spec("a", 1, 1), param_spec("a", 3, 7)});
+  ParamSpec tied = param_spec("b", 3, 7);
   tied.tied_to = "nobody";
   refused({tied});
   tied.tied_to = "a";
-  refused({spec_of("a", 7, 3), tied});
+  refused({param_spec("a", 7, 3), tied});
 }
 
 }  // namespace

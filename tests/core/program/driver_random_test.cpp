@@ -3,6 +3,7 @@
 // every instruction's input is compared with an oracle that knows no lanes and no slots.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cstdlib>
 #include <cstring>
@@ -42,7 +43,7 @@ class Comms {
   explicit Comms(CommPath path) : world_(MpiComm::world()) {
     HostCommOptions options;
     options.path = path;
-    options.slot_bytes = 2048;  // several rounds a message
+    options.section_bytes = 1024;  // several rounds a message
     options.check_calls = true;
     for (int group = 0; group < static_cast<int>(random_groups().size()); ++group) {
       const RankList& members = random_groups()[static_cast<std::size_t>(group)];

@@ -158,7 +158,8 @@ TEST(Slots, LittleIsWastedInATrainingStep) {
     sum += gap;
   }
   std::printf("worst gap: %.2f%% of the live bytes, %.2f%% on average\n", 100.0 * worst, 100.0 * sum / kSeeds);
-  EXPECT_LT(worst, 0.03);
+  EXPECT_LT(worst, 0.10);
+  EXPECT_LT(sum / kSeeds, 0.02);
 }
 
 // reduce (1) runs under the backward calls 2 and 3, which would wait for it if they took over its scratch.

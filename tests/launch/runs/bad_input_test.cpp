@@ -58,17 +58,20 @@ TEST_P(WrongJob, IsToldAllThatIsWrongExactlyOnce) {
   write(folder.job(), job);
   const Ended ended = folder.run({GetParam(), {}});
   expect_refused(folder, ended, {"job.yaml:4:", "job.yaml:5:", "job.yaml:6:", "job.yaml:7:", "job.yaml:8:"});
-  for (const char* hint : {"gradient_accumulation_steps", "'parallel'", "'cosine'"}) EXPECT_TRUE(ended.says(hint)) << ended.output;
+  for (const char* hint : {"gradient_accumulation_steps", "'parallel'", "'cosine'"})
+    EXPECT_TRUE(ended.says(hint)) << ended.output;
 }
 
 INSTANTIATE_TEST_SUITE_P(Ranks, WrongJob, ::testing::Values(1, 3), ::testing::PrintToStringParamName());
 
 TEST(BadInput, ContradictionsAreToldExactlyOnce) {
   const RunFolder folder;
-  const Ended ended = folder.run({3, {"train.global_batch_size=25", "optimizer.nesterov=true", "lr_scheduler.warmup_steps=21",
-                                      "memory.device=0", "parallel.tp=2"}});
+  const Ended ended = folder.run({3,
+                                  {"train.global_batch_size=25", "optimizer.nesterov=true",
+                                   "lr_scheduler.warmup_steps=21", "memory.device=0", "parallel.tp=2"}});
   EXPECT_EQ(ended.code, 2) << ended.output;
-  for (const char* text : {"nesterov belongs to sgd", "21 warm-up steps", "in 0 bytes"}) EXPECT_EQ(ended.count(text), 1) << ended.output;
+  for (const char* text : {"nesterov belongs to sgd", "21 warm-up steps", "in 0 bytes"})
+    EXPECT_EQ(ended.count(text), 1) << ended.output;
   EXPECT_TRUE(ended.says("parallel.tp")) << ended.output;
   EXPECT_FALSE(fs::exists(folder.output()));
 }
@@ -95,7 +98,8 @@ TEST(BadInput, MissingEmptyAndShortData) {
   const std::string none = (folder.path() / "none.txt").string();
   expect_refused(folder, folder.run({2, {"data.path=[" + none + "]"}}), {"there is no '" + none + "'"});
   write(folder.path() / "empty.txt", "");
-  expect_refused(folder, folder.run({1, {"data.path=[" + (folder.path() / "empty.txt").string() + "]"}}), {"empty.txt' is empty"});
+  expect_refused(folder, folder.run({1, {"data.path=[" + (folder.path() / "empty.txt").string() + "]"}}),
+                 {"empty.txt' is empty"});
   write(folder.path() / "short.txt", "too short");
   const Ended ended = folder.run({2, {"data.path=[" + (folder.path() / "short.txt").string() + "]"}});
   expect_refused(folder, ended, {});
@@ -112,7 +116,8 @@ class BadWeights : public ::testing::Test {
   [[nodiscard]] Ended train(int ranks) const {
     return folder.run({ranks, {"~model.config", "model.path=" + model.string(), "model.init=pretrained"}});
   }
-  // The references have small vocabularies; this one is made to hold bytes, so that what is wrong is the weights.
+  // The references have small vocabularies; this one is made to hold bytes, so that what is wrong is the
+  // weights.
   void SetUp() override {
     model = model_folder(folder);
     std::string config = read(model / "config.json");
@@ -195,7 +200,8 @@ TEST_F(Damaged, ACutShardAndAMissingManifestAreSkipped) {
 TEST_F(Damaged, ADamagedCheckpointThatWasNamedIsRefused) {
   const fs::path shard = folder.checkpoint(20) / "shard-00000.bin";
   flip_byte(shard, fs::file_size(shard) / 2);
-  const Ended ended = folder.run({1, {"checkpoint.resume=" + folder.checkpoint(20).string(), "train.steps=30"}, "other"});
+  const Ended ended =
+      folder.run({1, {"checkpoint.resume=" + folder.checkpoint(20).string(), "train.steps=30"}, "other"});
   EXPECT_NE(ended.code, 0) << ended.output;
   EXPECT_TRUE(ended.says("shard-00000.bin")) << ended.output;
 }
@@ -204,7 +210,13 @@ TEST_F(Damaged, ACheckpointOfAnotherModelOptimizerOrSeedIsRefused) {
   struct Case {
     const char *override, *named;
   };
-  for (const Case& c : {Case{"model.config.hidden_size=64", "model"}, Case{"optimizer.name=sgd", "optimizer adamw"}, Case{"seed=99", "seed 1234"}}) {
+  constexpr const char* kOtherModel =
+      "model.config={model_type: llama, vocab_size: 257, hidden_size: 64, intermediate_size: 88, "
+      "num_hidden_layers: 2, "
+      "num_attention_heads: 4, num_key_value_heads: 2, max_position_embeddings: 64, tie_word_embeddings: "
+      "true}";
+  for (const Case& c : {Case{kOtherModel, "model"}, Case{"optimizer.name=sgd", "optimizer adamw"},
+                        Case{"seed=99", "seed 1234"}}) {
     const Ended ended = folder.run({2, {"train.steps=30", c.override}});
     EXPECT_NE(ended.code, 0) << ended.output;
     EXPECT_TRUE(ended.says(std::string("the checkpoint has ") + c.named)) << ended.output;

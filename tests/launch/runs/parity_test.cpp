@@ -1,4 +1,5 @@
-// Ranks do not matter: the same job on other numbers of ranks, ZeRO stages and micro-batches trains the same model.
+// Ranks do not matter: the same job on other numbers of ranks, ZeRO stages and micro-batches trains the same
+// model.
 #include <gtest/gtest.h>
 
 #include "tests/support/compare.h"
@@ -17,17 +18,20 @@ std::vector<StepLine> train(const RunFolder& folder, const RunSpec& spec) {
   return lines;
 }
 
-::testing::AssertionResult close_losses(const std::vector<StepLine>& actual, const std::vector<StepLine>& expected) {
+::testing::AssertionResult close_losses(const std::vector<StepLine>& actual,
+                                        const std::vector<StepLine>& expected) {
   const auto a = losses(actual), b = losses(expected);
   return all_close<double, double>(a, b, kLosses);
 }
 
 ::testing::AssertionResult same_steps(const std::vector<StepLine>& a, const std::vector<StepLine>& b) {
-  if (a.empty() || a.size() != b.size()) return ::testing::AssertionFailure() << a.size() << " and " << b.size() << " steps";
+  if (a.empty() || a.size() != b.size())
+    return ::testing::AssertionFailure() << a.size() << " and " << b.size() << " steps";
   for (std::size_t i = 0; i < a.size(); ++i) {
     if (!same_bits(a[i], b[i])) {
-      return ::testing::AssertionFailure() << "step " << i + 1 << ": loss " << a[i].loss << " and " << b[i].loss << ", norm "
-                                           << a[i].grad_norm << " and " << b[i].grad_norm;
+      return ::testing::AssertionFailure()
+             << "step " << i + 1 << ": loss " << a[i].loss << " and " << b[i].loss << ", norm "
+             << a[i].grad_norm << " and " << b[i].grad_norm;
     }
   }
   return ::testing::AssertionSuccess();
@@ -72,31 +76,35 @@ struct Layout {
 class Reproducible : public ::testing::TestWithParam<const char*> {
  protected:
   RunSpec spec(const Layout& layout, bool reproducible = true) const {
-    return {layout.ranks,
-            {std::string("train.dtype=") + GetParam(), reproducible ? "reproducible=true" : "reproducible=false",
-             "train.global_batch_size=32", "train.micro_batch_size=" + std::to_string(layout.micro_batch),
-             "parallel.zero=" + std::to_string(layout.zero), "train.threads=" + std::to_string(layout.threads)},
-            "d" + std::to_string(layout.ranks) + "m" + std::to_string(layout.micro_batch) + "z" + std::to_string(layout.zero) +
-                "t" + std::to_string(layout.threads)};
+    return {
+        layout.ranks,
+        {std::string("train.dtype=") + GetParam(), reproducible ? "reproducible=true" : "reproducible=false",
+         "train.global_batch_size=32", "train.micro_batch_size=" + std::to_string(layout.micro_batch),
+         "parallel.zero=" + std::to_string(layout.zero), "train.threads=" + std::to_string(layout.threads)},
+        "d" + std::to_string(layout.ranks) + "m" + std::to_string(layout.micro_batch) + "z" +
+            std::to_string(layout.zero) + "t" + std::to_string(layout.threads)};
   }
 };
 
-// dp 1, 2, 4, 8, micro-batch 1, 2, 4, zero 0, 1: every pair of values but (4, 1) and (8, 4) of the first two, and two threads.
+// dp 1, 2, 4, 8, micro-batch 1, 2, 4, zero 0, 1: every pair of values but (4, 1) and (8, 4) of the first two,
+// and two threads.
 TEST_P(Reproducible, EveryLayoutHasTheSameBits) {
   const RunFolder folder;
   const Layout first{1, 1, 0, 1};
   const auto expected = train(folder, spec(first));
   const auto tensors = folder.tensors(20, spec(first).name);
   ASSERT_FALSE(tensors.empty());
-  for (const Layout& layout : {Layout{1, 4, 1, 2}, Layout{1, 2, 0, 1}, Layout{2, 1, 1, 1}, Layout{2, 2, 0, 2}, Layout{2, 4, 0, 1},
-                               Layout{4, 4, 1, 1}, Layout{4, 2, 0, 1}, Layout{8, 1, 0, 1}, Layout{8, 2, 1, 1}}) {
+  for (const Layout& layout :
+       {Layout{1, 4, 1, 2}, Layout{1, 2, 0, 1}, Layout{2, 1, 1, 1}, Layout{2, 2, 0, 2}, Layout{2, 4, 0, 1},
+        Layout{4, 4, 1, 1}, Layout{4, 2, 0, 1}, Layout{8, 1, 0, 1}, Layout{8, 2, 1, 1}}) {
     const auto other = spec(layout);
     EXPECT_TRUE(same_steps(train(folder, other), expected)) << other.name;
     EXPECT_TRUE(folder.tensors(20, other.name) == tensors) << other.name;
   }
 }
 
-// Negative control: without `reproducible` these layouts do differ in their last bits, so equality above is no accident.
+// Negative control: without `reproducible` these layouts do differ in their last bits, so equality above is
+// no accident.
 TEST_P(Reproducible, IsNotForFree) {
   const RunFolder folder;
   const auto one = spec({1, 4, 0, 1}, false), four = spec({4, 2, 0, 1}, false);
@@ -105,7 +113,8 @@ TEST_P(Reproducible, IsNotForFree) {
   EXPECT_FALSE(folder.tensors(20, one.name) == folder.tensors(20, four.name));
 }
 
-INSTANTIATE_TEST_SUITE_P(Types, Reproducible, ::testing::Values("fp32", "bf16"), ::testing::PrintToStringParamName());
+INSTANTIATE_TEST_SUITE_P(Types, Reproducible, ::testing::Values("fp32", "bf16"),
+                         ::testing::PrintToStringParamName());
 
 TEST(ReproducibleJob, IsRefusedWhereItCannotBeKept) {
   const RunFolder folder;

@@ -20,15 +20,18 @@ void train(const RunFolder& folder, const RunSpec& spec) {
 // Every step from 1 on stands in the file once, in order.
 void expect_each_step_once(const std::vector<StepLine>& lines, std::int64_t steps) {
   ASSERT_EQ(lines.size(), static_cast<std::size_t>(steps));
-  for (std::int64_t step = 1; step <= steps; ++step) EXPECT_EQ(lines[static_cast<std::size_t>(step - 1)].step, step);
+  for (std::int64_t step = 1; step <= steps; ++step)
+    EXPECT_EQ(lines[static_cast<std::size_t>(step - 1)].step, step);
 }
 
-void expect_same_run(const RunFolder& folder, const std::string& actual, const std::string& expected, std::int64_t steps) {
+void expect_same_run(const RunFolder& folder, const std::string& actual, const std::string& expected,
+                     std::int64_t steps) {
   const auto a = folder.metrics(actual), b = folder.metrics(expected);
   expect_each_step_once(a, steps);
   expect_each_step_once(b, steps);
   for (std::size_t i = 0; i < std::min(a.size(), b.size()); ++i) {
-    EXPECT_TRUE(same_bits(a[i], b[i])) << actual << ", step " << i + 1 << ": loss " << a[i].loss << " and " << b[i].loss;
+    EXPECT_TRUE(same_bits(a[i], b[i]))
+        << actual << ", step " << i + 1 << ": loss " << a[i].loss << " and " << b[i].loss;
   }
   EXPECT_TRUE(folder.tensors(steps, actual) == folder.tensors(steps, expected)) << actual;
 }
@@ -44,7 +47,9 @@ const std::vector<std::string> kEveryTen = {"checkpoint.interval=10"};
 class Repeat : public ::testing::TestWithParam<const char*> {
  protected:
   static RunSpec spec(int ranks, const std::string& name) {
-    return {ranks, {std::string("train.dtype=") + GetParam(), "checkpoint.interval=10", "train.micro_batch_size=3"}, name};
+    return {ranks,
+            {std::string("train.dtype=") + GetParam(), "checkpoint.interval=10", "train.micro_batch_size=3"},
+            name};
   }
 };
 
@@ -68,7 +73,8 @@ TEST_P(Repeat, ResumeGivesTheBitsOfNeverHavingStopped) {
   expect_same_run(folder, "resumed", "whole", 20);
 }
 
-INSTANTIATE_TEST_SUITE_P(Types, Repeat, ::testing::Values("fp32", "bf16"), ::testing::PrintToStringParamName());
+INSTANTIATE_TEST_SUITE_P(Types, Repeat, ::testing::Values("fp32", "bf16"),
+                         ::testing::PrintToStringParamName());
 
 TEST(Resume, OnOtherRanksStaysWithinTheBound) {
   const RunFolder folder;
@@ -111,12 +117,14 @@ class Signal : public ::testing::TestWithParam<int> {};
 
 TEST_P(Signal, SavesEndsWith75AndTheSameLineGoesOn) {
   const RunFolder folder;
-  const std::vector<std::string> job = {"train.steps=120", "train.global_batch_size=48", "logging.interval=20"};
+  const std::vector<std::string> job = {"train.steps=120", "train.global_batch_size=48",
+                                        "logging.interval=20"};
   const RunSpec whole{GetParam(), job, "whole"}, stopped{GetParam(), job, "stopped"};
   train(folder, whole);
 
   Process process(folder.command(stopped), folder.environment(stopped));
-  ASSERT_TRUE(eventually(seconds(30), [&] { return folder.metrics("stopped").size() >= 5; })) << process.output();
+  ASSERT_TRUE(eventually(seconds(30), [&] { return folder.metrics("stopped").size() >= 5; }))
+      << process.output();
   process.signal(SIGUSR1);
   const Ended ended = process.wait(seconds(30));
   ASSERT_EQ(ended.code, 75) << ended.output;

@@ -1,9 +1,10 @@
-// PyTorch agrees: twenty steps of the real stack (plan, arena, driver, units, optimizer, clipping) against the losses and
-// gradient norms that PyTorch and transformers computed; tests/reference/README.md says how.
+// PyTorch agrees: twenty steps of the real stack (plan, arena, driver, units, optimizer, clipping) against
+// the losses and gradient norms that PyTorch and transformers computed; tests/reference/README.md says how.
 //
-// In this process and not through the binary, since the golden data are token ids of vocabularies with fewer than 256 entries, which
-// no text file can hold. CTest runs it twice: on the instruction set of the machine, and with ONEDNN_MAX_CPU_ISA=AVX2, where
-// bf16 operands are widened; so both ways are tested wherever the machine multiplies bf16.
+// In this process and not through the binary, since the golden data are token ids of vocabularies with fewer
+// than 256 entries, which no text file can hold. CTest runs it twice: on the instruction set of the machine,
+// and with ONEDNN_MAX_CPU_ISA=AVX2, where bf16 operands are widened; so both ways are tested wherever the
+// machine multiplies bf16.
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -59,19 +60,26 @@ class Golden {
   }
   [[nodiscard]] const std::filesystem::path& folder() const { return folder_; }
 
-  [[nodiscard]] Curve curve(const std::string& run) const { return {floats("losses_" + run), floats("grad_norms_" + run)}; }
+  [[nodiscard]] Curve curve(const std::string& run) const {
+    return {floats("losses_" + run), floats("grad_norms_" + run)};
+  }
   /// "input_ids" or "targets": (steps, batch, seq_len), row-major.
-  [[nodiscard]] std::vector<std::int32_t> tokens(const std::string& name) const { return read<std::int32_t>(name, Dtype::i32); }
+  [[nodiscard]] std::vector<std::int32_t> tokens(const std::string& name) const {
+    return read<std::int32_t>(name, Dtype::i32);
+  }
 
  private:
-  [[nodiscard]] std::vector<float> floats(const std::string& name) const { return read<float>(name, Dtype::f32); }
+  [[nodiscard]] std::vector<float> floats(const std::string& name) const {
+    return read<float>(name, Dtype::f32);
+  }
 
   template <typename T>
   [[nodiscard]] std::vector<T> read(const std::string& name, Dtype dtype) const {
     const auto* entry = file_.find(name);
     if (entry == nullptr) throw std::runtime_error("no " + name + " in " + folder_.string());
     std::vector<T> values(static_cast<std::size_t>(entry->rows() * entry->cols()));
-    file_.read(name, {0, entry->rows()}, {0, entry->cols()}, matrix(values.data(), entry->rows(), entry->cols(), dtype));
+    file_.read(name, {0, entry->rows()}, {0, entry->cols()},
+               matrix(values.data(), entry->rows(), entry->cols(), dtype));
     return values;
   }
 
@@ -96,10 +104,13 @@ class Training {
         plan_(spec(golden, dtype, cut), recipe.rule(), [](const CommCall&, int, int) { return CommCost{}; }),
         pool_(Tier::device, plan_.arena_bytes()),
         engine_(plan_, pool_, replicas_, world_,
-                {[this](int micro_batch, const TokenBuffers& buffers) { load(micro_batch, buffers); }, [this] { return decide(); }, {}},
+                {[this](int micro_batch, const TokenBuffers& buffers) { load(micro_batch, buffers); },
+                 [this] { return decide(); },
+                 {}},
                 false) {
     const auto& train = plan_.train();
-    fill_weights(train.layout, train.program, engine_.arena(), plan_.replication(), pretrained_weights(golden.folder(), train.layout));
+    fill_weights(train.layout, train.program, engine_.arena(), plan_.replication(),
+                 pretrained_weights(golden.folder(), train.layout));
   }
 
   Curve run() {
@@ -154,11 +165,13 @@ Curve train(const Golden& golden, Dtype dtype, const Recipe& recipe, const Cut& 
   return Training(golden, dtype, recipe, cut).run();
 }
 
-::testing::AssertionResult close(const std::vector<float>& actual, const std::vector<float>& expected, const Tolerance& bound) {
+::testing::AssertionResult close(const std::vector<float>& actual, const std::vector<float>& expected,
+                                 const Tolerance& bound) {
   return all_close<float, float>(actual, expected, bound);
 }
 
-// Bounds of the issue for losses; for norms, a few times what README.md measured between two ways to compute the same.
+// Bounds of the issue for losses; for norms, a few times what README.md measured between two ways to compute
+// the same.
 constexpr Tolerance kLossesFp32{1e-4, 0.0}, kNormsFp32{0.0, 1e-4};
 constexpr Tolerance kLossesBf16{2e-2, 0.0}, kNormsBf16{0.0, 3e-2};
 
@@ -172,16 +185,20 @@ class Torch : public ::testing::TestWithParam<const char*> {};
 TEST_P(Torch, AgreesInFp32) {
   const Golden golden(GetParam());
   const Curve expected = golden.curve("fp32");
-  for (const Cut cut : {Cut{kBatch, 0}, Cut{1, 0}, Cut{1, 4}}) expect_agreement(train(golden, Dtype::f32, kAdamW, cut), expected, false);
+  for (const Cut cut : {Cut{kBatch, 0}, Cut{1, 0}, Cut{1, 4}})
+    expect_agreement(train(golden, Dtype::f32, kAdamW, cut), expected, false);
 }
 
 TEST_P(Torch, AgreesInBf16) {
   const Golden golden(GetParam());
   const Curve expected = golden.curve("bf16");
-  for (const Cut cut : {Cut{kBatch, 0}, Cut{2, 0}, Cut{1, 4}}) expect_agreement(train(golden, Dtype::bf16, kAdamW, cut), expected, true);
+  for (const Cut cut : {Cut{kBatch, 0}, Cut{2, 0}, Cut{1, 4}})
+    expect_agreement(train(golden, Dtype::bf16, kAdamW, cut), expected, true);
 }
 
-INSTANTIATE_TEST_SUITE_P(Models, Torch, ::testing::Values("gpt2", "llama", "llama3", "mistral", "qwen2", "qwen2_window", "qwen3"),
+INSTANTIATE_TEST_SUITE_P(Models, Torch,
+                         ::testing::Values("gpt2", "llama", "llama3", "mistral", "qwen2", "qwen2_window",
+                                           "qwen3"),
                          ::testing::PrintToStringParamName());
 
 TEST(TorchSgd, AgreesWithMomentumAndClipping) {
@@ -194,7 +211,8 @@ TEST(TorchSgd, AgreesWithMomentumAndClipping) {
 TEST(TorchControls, SmallMistakesAreNoticed) {
   const Golden golden("llama");
   const Curve adamw = golden.curve("fp32"), sgd = golden.curve("sgd");
-  EXPECT_FALSE(close(train(golden, Dtype::f32, {"adamw", 1.01e-3, 1.0}, {}).losses, adamw.losses, kLossesFp32));
+  EXPECT_FALSE(
+      close(train(golden, Dtype::f32, {"adamw", 1.01e-3, 1.0}, {}).losses, adamw.losses, kLossesFp32));
   EXPECT_FALSE(close(train(golden, Dtype::f32, {"sgd", 2e-2, 3.0}, {}).losses, sgd.losses, kLossesFp32));
   EXPECT_FALSE(close(train(golden, Dtype::f32, kNesterov, {}).losses, sgd.losses, kLossesFp32));
   EXPECT_FALSE(close(train(golden, Dtype::bf16, kAdamW, {}).losses, adamw.losses, kLossesFp32));

@@ -106,6 +106,7 @@ TEST_F(CudaGemm, TakesTheScratchThatThePlanCounts) {
   EXPECT_EQ(workspace_.peak(),
             plan.gemm(a.device(), false, b.device(), false, c.device(), 0.0F, bias.device()));
   EXPECT_EQ(workspace_.mark(), 0);
+  stream_.synchronize();  // before the operands go
 }
 
 // Negative control: the comparison notices one operand that differs.

@@ -1,0 +1,152 @@
+// Dry equals real: what a plan says about scratch, arena and traffic is what a run takes and sends, to the byte.
+//
+// Scratch is compared inside UnitHandler::issue, which throws when a call takes more or less than its rehearsal did.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <array>
+
+#include "core/base/error.h"
+#include "launch/runs/rank_engine.h"
+#include "launch/runs/rank_plan.h"
+#include "parallel/comm/host_cost.h"
+#include "parallel/comm/make_communicator.h"
+#include "tests/support/tiny_models.h"
+
+namespace edgetrain {
+namespace {
+
+constexpr int kSteps = 2;
+constexpr std::int64_t kSeqLen = 7;
+using OpBytes = std::array<std::int64_t, 7>;
+
+struct Case {
+  std::string model;
+  int zero = 0;
+  CommPath path = CommPath::automatic;
+  int calls = 3, leaves = 0;
+  Dtype dtype = Dtype::f32;
+};
+void PrintTo(const Case& c, std::ostream* out) {
+  *out << c.model << " zero " << c.zero << (c.path == CommPath::network ? " network " : " shared ") << c.calls << " calls "
+       << c.leaves << " leaves " << name_of(c.dtype);
+}
+
+class DryEqualsReal : public ::testing::TestWithParam<Case> {
+ protected:
+  DryEqualsReal() : world_(MpiComm::world()) {
+    options_.path = GetParam().path;
+    for (int rank = 0; rank < world_.size(); ++rank) everyone_.push_back(rank);
+    replicas_ = make_communicator(world_, everyone_, "dp", options_, progress_, nullptr);
+    agreement_ = make_communicator(world_, everyone_, "world", options_, progress_, nullptr);
+  }
+
+  [[nodiscard]] RankPlan plan() const {
+    const Case& c = GetParam();
+    RankSpec spec;
+    spec.config = testing::tiny_model(c.model);
+    spec.dtype = c.dtype;
+    spec.seq_len = kSeqLen;
+    spec.samples_per_call = c.leaves > 0 ? 1 : 2;
+    spec.calls_per_step = c.calls;
+    spec.summation_leaves = c.leaves;
+    spec.loss_chunk_rows = 5;
+    spec.degrees.dp = world_.size();
+    spec.rank = world_.rank();
+    spec.zero = c.zero;
+    spec.validates = spec.generates = true;
+    const bool shared = c.path != CommPath::network;
+    return {spec, make_adamw({}), [shared, options = options_](const CommCall& call, int size, int rank) {
+              return host_cost(call, {size, rank, shared && size > 1}, options);
+            }};
+  }
+
+  void run_steps(RankPlan& plan, Pool& pool, int steps) {
+    const auto load = [&](int micro_batch, const TokenBuffers& buffers) {
+      const auto vocab = static_cast<std::int32_t>(plan.spec().config.vocab_size);
+      for (std::int64_t i = 0; i < buffers.ids.rows; ++i) {
+        const auto n = static_cast<std::int32_t>(i) + micro_batch + 3 * world_.rank();
+        buffers.ids.as<std::int32_t>()[i] = n % vocab;
+        buffers.targets.as<std::int32_t>()[i] = (n * 5 + 1) % vocab;
+        buffers.position.as<std::int32_t>()[i] = static_cast<std::int32_t>(i % kSeqLen);
+      }
+    };
+    std::int64_t step = 0;
+    const auto decide = [&] { return StepDecision{plan.rule().update_scalars(++step, 1e-3, 1.0), false}; };
+    RankEngine engine(plan, pool, *replicas_, *agreement_, {load, decide, [](int, Tensor) {}}, false);
+    for (int i = 0; i < steps; ++i) engine.train_step(1.0F);
+    engine.settle();
+    engine.validate_micro_batch();
+    const std::array<std::int32_t, 3> prompt = {1, 0, 2};
+    EXPECT_EQ(engine.next_logits(prompt).size(), static_cast<std::size_t>(plan.spec().config.vocab_size));
+  }
+
+  [[nodiscard]] static OpBytes planned(const RankPlan& plan, int group) {
+    OpBytes out{};
+    for (const auto& instr : plan.train().program.instrs) {
+      for (const auto& step : instr.comm) {
+        if (step.group == group) out[static_cast<std::size_t>(step.op)] += kSteps * step.sent;
+      }
+    }
+    return out;
+  }
+  [[nodiscard]] static OpBytes counted(const Communicator& comm) {
+    OpBytes out{};
+    std::copy(std::begin(comm.sent().by_op), std::end(comm.sent().by_op), out.begin());
+    return out;
+  }
+
+  MpiComm world_;
+  HostCommOptions options_;
+  ProgressList progress_;
+  RankList everyone_;
+  std::unique_ptr<Communicator> replicas_, agreement_;
+};
+
+TEST_P(DryEqualsReal, ScratchArenaAndTraffic) {
+  RankPlan plan = this->plan();
+  const auto defects = plan.verify();
+  ASSERT_TRUE(defects.empty()) << defects.front().what;
+  Pool pool(Tier::device, plan.arena_bytes());
+  run_steps(plan, pool, kSteps);
+  EXPECT_EQ(pool.peak(), plan.arena_bytes());
+  EXPECT_EQ(counted(*replicas_), planned(plan, kReplicaGroup));
+  EXPECT_EQ(counted(*agreement_), planned(plan, kWorldGroup));
+  if (world_.size() > 1) EXPECT_GT(replicas_->sent().total(), 0);
+}
+
+TEST_P(DryEqualsReal, AStepTooManyShowsInTheTraffic) {
+  if (world_.size() == 1) return;  // one rank sends nothing, whatever it does
+  RankPlan plan = this->plan();
+  Pool pool(Tier::device, plan.arena_bytes());
+  run_steps(plan, pool, kSteps + 1);
+  EXPECT_NE(counted(*replicas_), planned(plan, kReplicaGroup));
+}
+
+TEST_P(DryEqualsReal, AnArenaOneByteSmallerIsRefused) {
+  RankPlan plan = this->plan();
+  Pool pool(Tier::device, plan.arena_bytes() - 1);
+  EXPECT_THROW(run_steps(plan, pool, 0), Error);
+}
+
+// Validation and generation run over the weights of training, where training put them.
+TEST_P(DryEqualsReal, AllProgramsShareTheCarriedObjects) {
+  const RankPlan plan = this->plan();
+  const Program& train = plan.train().program;
+  for (const auto* other : {&plan.validate()->program, &plan.generate()->program}) {
+    ASSERT_EQ(other->carried_bytes, train.carried_bytes);
+    for (std::size_t i = 0; i < other->objects.size() && other->objects[i].carried; ++i) {
+      EXPECT_EQ(other->objects[i].address, train.objects[i].address);
+      EXPECT_EQ(other->objects[i].bytes, train.objects[i].bytes);
+    }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Layouts, DryEqualsReal,
+                         ::testing::Values(Case{"llama", 0, CommPath::automatic}, Case{"llama", 1, CommPath::network},
+                                           Case{"gpt2", 0, CommPath::network}, Case{"gpt2", 1, CommPath::automatic},
+                                           Case{"gpt2", 1, CommPath::network, 1, 0, Dtype::bf16},
+                                           Case{"qwen2", 1, CommPath::automatic, 4, 4}));
+
+}  // namespace
+}  // namespace edgetrain

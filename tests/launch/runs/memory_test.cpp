@@ -1,0 +1,151 @@
+// Memory: the plan's bytes are the run's bytes, the process stays within the contract, and a cap that is too
+// small is refused with a hint that is true.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <regex>
+
+#include "tests/support/run_folder.h"
+
+namespace edgetrain::testing {
+namespace {
+
+using std::chrono::seconds;
+
+// C of the contract RssAnon + RssShmem <= pools + C: MPI, oneDNN's kernels, threads, the data set, and the
+// buffers with which the machine's rates are measured before the run.
+constexpr std::int64_t kC = std::int64_t{192} << 20;
+
+/// What `edgetrain plan` says the arena takes: the largest "(n bytes)" of its table.
+std::int64_t planned_bytes(const std::string& text) {
+  const std::regex row("  (train|validate|generate) .*\\((\\d+) bytes\\)");
+  std::int64_t largest = 0;
+  for (auto at = std::sregex_iterator(text.begin(), text.end(), row); at != std::sregex_iterator(); ++at) {
+    largest = std::max<std::int64_t>(largest, std::stoll((*at)[2]));
+  }
+  return largest;
+}
+
+struct MemoryJob {
+  std::string name;
+  int ranks;
+  std::vector<std::string> overrides;
+};
+
+constexpr const char* kGpt2 =
+    "model.config={model_type: gpt2, vocab_size: 257, n_embd: 40, n_layer: 3, n_head: 4, n_positions: 64}";
+constexpr const char* kQwen3 =
+    "model.config={model_type: qwen3, vocab_size: 259, hidden_size: 56, intermediate_size: 100, "
+    "num_hidden_layers: 2, "
+    "num_attention_heads: 4, num_key_value_heads: 2, head_dim: 16, max_position_embeddings: 64, "
+    "tie_word_embeddings: false}";
+constexpr const char* kMistral =
+    "model.config={model_type: mistral, vocab_size: 300, hidden_size: 64, intermediate_size: 72, "
+    "num_hidden_layers: 1, "
+    "num_attention_heads: 8, num_key_value_heads: 1, max_position_embeddings: 64, sliding_window: 11}";
+
+std::vector<MemoryJob> jobs() {
+  return {
+      {"plain", 1, {}},
+      {"micro4", 1, {"train.micro_batch_size=4"}},
+      {"whole_batch", 1, {"train.micro_batch_size=24"}},
+      {"zero0", 2, {"parallel.zero=0", "train.micro_batch_size=2"}},
+      {"zero1", 2, {"parallel.zero=1", "train.micro_batch_size=2"}},
+      {"three_ranks", 3, {"train.micro_batch_size=2"}},
+      {"bf16", 1, {"train.dtype=bf16", "train.micro_batch_size=3"}},
+      {"bf16_zero1", 4, {"train.dtype=bf16"}},
+      {"reproducible", 2, {"reproducible=true", "train.global_batch_size=16", "train.micro_batch_size=2"}},
+      {"sgd", 1, {"optimizer.name=sgd", "optimizer.momentum=0.0"}},
+      {"gpt2_validates",
+       1,
+       {kGpt2, "data.val_fraction=0.1", "train.eval_interval=1", "generate.max_new_tokens=8"}},
+      {"qwen3", 2, {kQwen3, "data.seq_len=64"}},
+      {"mistral", 1, {kMistral, "train.threads=2"}},
+      // Large enough that a second copy of the arena would break the contract.
+      {"large",
+       1,
+       {"train.micro_batch_size=384", "train.global_batch_size=384", "data.seq_len=64",
+        "memory.device=1GiB"}},
+  };
+}
+
+class Memory : public ::testing::TestWithParam<MemoryJob> {};
+
+TEST_P(Memory, PoolPeakIsThePlansAndTheProcessKeepsTheContract) {
+  const RunFolder folder;
+  const auto& job = GetParam();
+  auto overrides = job.overrides;
+  overrides.push_back("train.steps=4");
+  overrides.push_back("lr_scheduler.warmup_steps=1");
+  std::vector<std::string> plan = {"plan", folder.job(), "--ranks", std::to_string(job.ranks)};
+  plan.insert(plan.end(), overrides.begin(), overrides.end());
+  const Ended planned = folder.verb(plan);
+  ASSERT_EQ(planned.code, 0) << planned.output;
+  const std::int64_t arena = planned_bytes(planned.output);
+  ASSERT_GT(arena, 0) << planned.output;
+
+  const RunSpec spec{job.ranks, overrides};
+  Process process(folder.command(spec), folder.environment(spec));
+  std::int64_t most_resident = 0;
+  while (process.running()) {
+    auto pids = process.rank_pids();
+    if (job.ranks == 1) pids = {process.pid()};
+    for (const int pid : pids) most_resident = std::max(most_resident, resident_bytes(pid));
+    nap();
+  }
+  const Ended ended = process.wait(seconds(1));
+  ASSERT_EQ(ended.code, 0) << ended.output;
+  const auto lines = folder.metrics();
+  ASSERT_EQ(lines.size(), 4U);
+  EXPECT_EQ(lines.back().peak_device_bytes, arena);
+  EXPECT_GT(most_resident, std::int64_t{4} << 20) << "nothing was measured";
+  EXPECT_LE(most_resident, arena + kC) << most_resident - arena << " bytes outside the arena";
+  RecordProperty("outside_the_arena", std::to_string(most_resident - arena));
+}
+
+INSTANTIATE_TEST_SUITE_P(Jobs, Memory, ::testing::ValuesIn(jobs()),
+                         [](const auto& instance) { return instance.param.name; });
+
+TEST(MemoryCap, TheLargeJobIsLargerThanC) {
+  const RunFolder folder;
+  std::vector<std::string> plan = {"plan", folder.job()};
+  const auto large = jobs().back();
+  plan.insert(plan.end(), large.overrides.begin(), large.overrides.end());
+  EXPECT_GT(planned_bytes(folder.verb(plan).output), kC);
+}
+
+// The last "HINT: key=value" of a message.
+std::string hinted_override(const std::string& text) {
+  std::smatch match;
+  return std::regex_search(text, match, std::regex("HINT: .*?([a-z_.]+=[0-9A-Za-z]+)")) ? match[1].str() : "";
+}
+
+void expect_refused_with_a_true_hint(const RunFolder& folder, const RunSpec& spec,
+                                     const std::string& hinted_key) {
+  const Ended refused = folder.run(spec);
+  EXPECT_EQ(refused.code, 2) << refused.output;
+  EXPECT_EQ(refused.count("memory at the peak of each program"), 1) << refused.output;
+  EXPECT_TRUE(refused.says("activations")) << refused.output;
+  EXPECT_FALSE(std::filesystem::exists(folder.output(spec.name))) << "a refused job wrote something";
+  const std::string hint = hinted_override(refused.output);
+  ASSERT_TRUE(hint.starts_with(hinted_key)) << refused.output;
+  RunSpec hinted = spec;
+  hinted.overrides.push_back(hint);
+  const Ended ended = folder.run(hinted);
+  EXPECT_EQ(ended.code, 0) << hint << "\n" << ended.output;
+}
+
+TEST(MemoryCap, TooLargeAMicroBatchIsRefusedWithOneThatFits) {
+  const RunFolder folder;
+  const RunSpec spec{2, {"train.micro_batch_size=12", "memory.device=1200KiB", "train.steps=4"}};
+  expect_refused_with_a_true_hint(folder, spec, "train.micro_batch_size=");
+}
+
+TEST(MemoryCap, TooLargeAModelIsRefusedWithTheMemoryThatItNeeds) {
+  const RunFolder folder;
+  const RunSpec spec{1, {"train.micro_batch_size=2", "memory.device=300KiB", "train.steps=4"}};
+  expect_refused_with_a_true_hint(folder, spec, "memory.device=");
+}
+
+}  // namespace
+}  // namespace edgetrain::testing

@@ -1,0 +1,52 @@
+// Plans of ranks that do not exist: thousands of them in seconds, proven by class.
+#include "launch/runs/rank_plan.h"
+
+#include <gtest/gtest.h>
+
+#include <chrono>
+
+#include "core/model/presets.h"
+#include "parallel/comm/host_cost.h"
+
+namespace edgetrain {
+namespace {
+
+RankPlan plan_of(int dp, int rank, int zero) {
+  RankSpec spec;
+  spec.config = model_presets().at("gpt2-124m");
+  spec.seq_len = 512;
+  spec.samples_per_call = 4;
+  spec.calls_per_step = 8;
+  spec.degrees.dp = dp;
+  spec.rank = rank;
+  spec.zero = zero;
+  return {spec, make_adamw({}), [](const CommCall& call, int size, int member) {
+            return host_cost(call, {size, member, false}, HostCommOptions{});
+          }};
+}
+
+TEST(RankPlan, PlansAndProves4096RanksInUnderTenSeconds) {
+  const auto begin = std::chrono::steady_clock::now();
+  const RankPlan plan = plan_of(4096, 4095, 1);
+  EXPECT_TRUE(plan.verify().empty());
+  const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - begin;
+  const PeakUse& peak = plan.train().peak;
+  std::printf("4096 ranks: %.2f s; gaps of the arena %.2f%%\n", seconds.count(),
+              100.0 * static_cast<double>(peak.gaps) / static_cast<double>(peak.live_bytes));
+  EXPECT_LT(seconds.count(), 10.0);
+  EXPECT_EQ(plan.replication().count, 4096);
+  EXPECT_EQ(plan.replication().index, 4095);
+}
+
+// ZeRO-1 keeps 1/N of the moments, and sends what ZeRO-0 sends: reduce_scatter + all_gather is an all_reduce.
+TEST(RankPlan, ZeroOneShardsTheStatesAndSendsTheSame) {
+  const RankPlan whole = plan_of(4, 2, 0), sharded = plan_of(4, 2, 1);
+  const auto moments = [](const RankPlan& plan) {
+    return plan.train().peak.at_peak[static_cast<std::size_t>(Category::moments)];
+  };
+  EXPECT_EQ(moments(whole), 4 * moments(sharded));
+  EXPECT_EQ(whole.sent_per_step(), sharded.sent_per_step());
+}
+
+}  // namespace
+}  // namespace edgetrain

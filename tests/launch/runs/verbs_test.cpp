@@ -1,0 +1,121 @@
+// What a user sees beside the training itself: traces, plans for many ranks, inspect, the outputs of a run.
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <set>
+
+#include "tests/support/run_folder.h"
+
+namespace edgetrain::testing {
+namespace {
+
+namespace fs = std::filesystem;
+
+std::string read(const fs::path& path) {
+  std::ifstream file(path, std::ios::binary);
+  return {std::istreambuf_iterator<char>(file), {}};
+}
+
+TEST(Trace, IsWellFormedOnEveryRank) {
+  const RunFolder folder;
+  const Ended ended = folder.run({2, {"logging.trace_steps=[3, 4]", "train.steps=6"}});
+  ASSERT_EQ(ended.code, 0) << ended.output;
+  for (const int rank : {0, 1}) {
+    const fs::path path = folder.output() / ("trace-rank" + std::to_string(rank) + ".json");
+    const Json trace = Json::parse(read(path), path.string());
+    const Json* events = trace.find("traceEvents");
+    ASSERT_NE(events, nullptr);
+    ASSERT_NE(events->array(), nullptr);
+    std::set<std::string> names;
+    for (const auto& event : *events->array()) {
+      ASSERT_NE(event.find("ph"), nullptr);
+      if (*event.find("ph")->string() != "X") continue;
+      double begin = -1.0, duration = -1.0;
+      ASSERT_TRUE(event.find("ts")->number(begin) && event.find("dur")->number(duration));
+      EXPECT_GE(begin, 0.0);
+      EXPECT_GE(duration, 0.0);
+      names.insert(event.find("name")->string()->substr(0, 6));
+    }
+    for (const char* verb : {"forwar", "backwa", "reduce", "update"})
+      EXPECT_EQ(names.count(verb), 1U) << verb;
+  }
+}
+
+TEST(Plan, OfFourThousandRanksTakesNoCluster) {
+  const RunFolder folder;
+  const Ended ended =
+      folder.verb({"plan", folder.job(), "--ranks", "4096", "~model.config", "model.preset=gpt2-124m",
+                   "data.seq_len=1024", "train.global_batch_size=4096", "memory.device=16GiB"});
+  EXPECT_EQ(ended.code, 0) << ended.output;
+  EXPECT_LT(ended.seconds, 10.0);
+  EXPECT_TRUE(ended.says("4096 ranks")) << ended.output;
+  EXPECT_TRUE(ended.says("simulated ")) << ended.output;
+  EXPECT_FALSE(fs::exists(folder.output())) << "a plan wrote something";
+}
+
+TEST(Check, SaysThatAJobIsRightAndWritesNothing) {
+  const RunFolder folder;
+  const Ended ended = folder.verb({"check", folder.job()});
+  EXPECT_EQ(ended.code, 0) << ended.output;
+  EXPECT_TRUE(ended.says("the job is right")) << ended.output;
+  const Ended wrong = folder.verb({"check", folder.job(), "train.steps=-1"});
+  EXPECT_EQ(wrong.code, 2) << wrong.output;
+}
+
+TEST(Inspect, TellsWhatLiesThere) {
+  const RunFolder folder;
+  ASSERT_EQ(folder.run({2, {"checkpoint.interval=10"}}).code, 0);
+  const Ended checkpoint = folder.verb({"inspect", folder.checkpoint(20).string()});
+  EXPECT_EQ(checkpoint.code, 0) << checkpoint.output;
+  EXPECT_TRUE(checkpoint.says("checkpoint of step 20") && checkpoint.says("model.embed_tokens.weight"))
+      << checkpoint.output;
+  const Ended checkpoints = folder.verb({"inspect", (folder.output() / "checkpoints").string()});
+  EXPECT_TRUE(checkpoints.says("step       10") && checkpoints.says("step       20")) << checkpoints.output;
+  const Ended model = folder.verb({"inspect", (source_root() / "tests/reference/qwen3").string()});
+  EXPECT_EQ(model.code, 0) << model.output;
+  EXPECT_TRUE(model.says("qwen3: 2 layers") || model.says("qwen3: 3 layers")) << model.output;
+  EXPECT_TRUE(model.says("40416 parameters")) << model.output;
+  const Ended text = folder.verb({"inspect", (folder.path() / "text.txt").string()});
+  EXPECT_EQ(text.code, 0) << text.output;
+  EXPECT_TRUE(text.says(std::to_string(fs::file_size(folder.path() / "text.txt")))) << text.output;
+  EXPECT_EQ(folder.verb({"inspect", (folder.path() / "nothing").string()}).code, 2);
+}
+
+TEST(Inspect, NamesADamagedCheckpoint) {
+  const RunFolder folder;
+  ASSERT_EQ(folder.run({1, {}}).code, 0);
+  fs::resize_file(folder.checkpoint(20) / "shard-00000.bin", 4000);
+  const Ended ended = folder.verb({"inspect", folder.checkpoint(20).string()});
+  EXPECT_NE(ended.code, 0) << ended.output;
+  EXPECT_TRUE(ended.says("shard-00000.bin")) << ended.output;
+}
+
+// resolved.yaml is a job: it runs, and gives the same training.
+TEST(Outputs, TheResolvedJobRunsAgain) {
+  const RunFolder folder;
+  ASSERT_EQ(folder.run({1, {"optimizer.lr=0.002"}, "first"}).code, 0);
+  fs::copy_file(folder.output("first") / "resolved.yaml", folder.job(), fs::copy_options::overwrite_existing);
+  const std::string other = (folder.output("second") / "checkpoints").string();
+  const Ended ended = folder.run({1, {"checkpoint.dir=" + other}, "second"});
+  ASSERT_EQ(ended.code, 0) << ended.output;
+  const auto first = folder.metrics("first"), second = folder.metrics("second");
+  ASSERT_EQ(first.size(), second.size());
+  for (std::size_t i = 0; i < first.size(); ++i) EXPECT_TRUE(same_bits(first[i], second[i])) << i;
+}
+
+TEST(Outputs, ValidationAndTextComeAtTheEnd) {
+  const RunFolder folder;
+  const Ended ended =
+      folder.run({2, {"data.val_fraction=0.1", "train.eval_interval=5", "generate.max_new_tokens=12"}});
+  ASSERT_EQ(ended.code, 0) << ended.output;
+  EXPECT_EQ(ended.count("the model writes:"), 1) << ended.output;
+  const auto lines = folder.metrics();
+  ASSERT_EQ(lines.size(), 20U);
+  for (const auto& line : lines) EXPECT_EQ(line.val_loss.has_value(), line.step % 5 == 0) << line.step;
+  EXPECT_LT(*lines.back().val_loss, *lines[4].val_loss);
+}
+
+}  // namespace
+}  // namespace edgetrain::testing
