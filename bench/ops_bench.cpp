@@ -1,7 +1,7 @@
 // The heavy operators at the shapes of GPT-2 124M (2,048 rows, micro-batch 4 x 512), and of a tiny model.
 //   build/release/bin/ops_bench --benchmark_filter=Gemm/up
-// Rates are GF/s over CPU time of the calling thread at one thread (a noisy machine does not disturb it) and over
-// wall time otherwise. Products are against "oneDNN alone": gemm_roof.h.
+// Rates are GF/s over CPU time of the calling thread at one thread (a noisy machine does not disturb it) and
+// over wall time otherwise. Products are against "oneDNN alone": gemm_roof.h.
 #include <benchmark/benchmark.h>
 
 #include <algorithm>
@@ -47,8 +47,8 @@ Pool& pool() {
 }
 
 void report(benchmark::State& state, double flops) {
-  state.counters["GF/s"] = benchmark::Counter(flops * 1e-9 * static_cast<double>(state.iterations()),
-                                              benchmark::Counter::kIsRate);
+  state.counters["GF/s"] =
+      benchmark::Counter(flops * 1e-9 * static_cast<double>(state.iterations()), benchmark::Counter::kIsRate);
 }
 
 struct NamedProduct {
@@ -90,7 +90,8 @@ void run_gemm(benchmark::State& state, const cpu::GemmShape& s) {
   cpu::CpuEnv env{dry, static_cast<int>(state.range(0))};
   cpu::Gemm gemm(env);
   const Arena scratch = pool().reserve(
-      Category::workspace, gemm.scratch_bytes(a.tensor(), s.trans_a, b.tensor(), s.trans_b, c.tensor(), beta), "scratch");
+      Category::workspace, gemm.scratch_bytes(a.tensor(), s.trans_a, b.tensor(), s.trans_b, c.tensor(), beta),
+      "scratch");
   dry = Workspace(scratch.data(), scratch.bytes());
   const auto once = [&] { gemm.run(a.tensor(), s.trans_a, b.tensor(), s.trans_b, c.tensor(), beta); };
   once();
@@ -100,7 +101,8 @@ void run_gemm(benchmark::State& state, const cpu::GemmShape& s) {
 }
 
 void run_roof(benchmark::State& state, const cpu::GemmShape& s) {
-  for (auto _ : state) state.SetIterationTime(cpu::onednn_alone_seconds(s, static_cast<int>(state.range(0)), 5));
+  for (auto _ : state)
+    state.SetIterationTime(cpu::onednn_alone_seconds(s, static_cast<int>(state.range(0)), 5));
   report(state, 2.0 * static_cast<double>(s.m) * static_cast<double>(s.n) * static_cast<double>(s.k));
 }
 
@@ -108,10 +110,14 @@ struct AttentionOperands {
   static constexpr std::int64_t kHeads = 12, kDim = 64, kSamples = 4, kLength = 512;
   AttentionOperands(Dtype dtype, std::int64_t kv_heads)
       : shape{kHeads, kv_heads, kDim, 0.125F},
-        q(pool(), dtype, kRows, kHeads * kDim), k(pool(), dtype, kRows, kv_heads * kDim),
-        v(pool(), dtype, kRows, kv_heads * kDim), out(pool(), dtype, kRows, kHeads * kDim),
-        dout(pool(), dtype, kRows, kHeads * kDim), dq(pool(), dtype, kRows, kHeads * kDim),
-        dk(pool(), dtype, kRows, kv_heads * kDim), dv(pool(), dtype, kRows, kv_heads * kDim),
+        q(pool(), dtype, kRows, kHeads * kDim),
+        k(pool(), dtype, kRows, kv_heads * kDim),
+        v(pool(), dtype, kRows, kv_heads * kDim),
+        out(pool(), dtype, kRows, kHeads * kDim),
+        dout(pool(), dtype, kRows, kHeads * kDim),
+        dq(pool(), dtype, kRows, kHeads * kDim),
+        dk(pool(), dtype, kRows, kv_heads * kDim),
+        dv(pool(), dtype, kRows, kv_heads * kDim),
         lse(pool(), Dtype::f32, kRows, kHeads) {
     for (std::int64_t s = 0; s < kSamples; ++s) {
       mask.push_back({s * kLength, (s + 1) * kLength, s * kLength, (s + 1) * kLength});
@@ -137,7 +143,8 @@ void run_attention(benchmark::State& state, Dtype dtype, bool backward) {
   const Arena scratch = pool().reserve(Category::workspace, bytes, "scratch");
   dry = Workspace(scratch.data(), scratch.bytes());
   const auto forward = [&] {
-    cpu::attention(env, x.q.tensor(), x.k.tensor(), x.v.tensor(), x.mask, x.shape, x.out.tensor(), x.lse.tensor());
+    cpu::attention(env, x.q.tensor(), x.k.tensor(), x.v.tensor(), x.mask, x.shape, x.out.tensor(),
+                   x.lse.tensor());
   };
   const auto once = [&] {
     if (!backward) return forward();
@@ -162,7 +169,8 @@ void run_cross_entropy(benchmark::State& state, Dtype gradient) {
 
 void add(const std::string& name, const std::function<void(benchmark::State&)>& body) {
   for (const int threads : {1, 2}) {
-    auto* made = benchmark::RegisterBenchmark(name.c_str(), body)->Arg(threads)->Unit(benchmark::kMillisecond);
+    auto* made =
+        benchmark::RegisterBenchmark(name.c_str(), body)->Arg(threads)->Unit(benchmark::kMillisecond);
     if (threads > 1) made->UseRealTime();
   }
 }
@@ -175,11 +183,16 @@ void add_all() {
       for (const int threads : {1, 2}) {
         benchmark::RegisterBenchmark(("Roof/" + std::string(p.name) + suffix).c_str(),
                                      [p](benchmark::State& state) { run_roof(state, p.shape); })
-            ->Arg(threads)->UseManualTime()->Iterations(1)->Unit(benchmark::kMillisecond);
+            ->Arg(threads)
+            ->UseManualTime()
+            ->Iterations(1)
+            ->Unit(benchmark::kMillisecond);
       }
     }
-    add("Attention/forward" + suffix, [dtype](benchmark::State& state) { run_attention(state, dtype, false); });
-    add("Attention/backward" + suffix, [dtype](benchmark::State& state) { run_attention(state, dtype, true); });
+    add("Attention/forward" + suffix,
+        [dtype](benchmark::State& state) { run_attention(state, dtype, false); });
+    add("Attention/backward" + suffix,
+        [dtype](benchmark::State& state) { run_attention(state, dtype, true); });
     add("CrossEntropy" + suffix, [dtype](benchmark::State& state) { run_cross_entropy(state, dtype); });
   }
 }

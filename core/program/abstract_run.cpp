@@ -20,8 +20,8 @@ struct Posted {
   [[nodiscard]] bool done() const { return end >= 0.0; }
 };
 
-// Collectives of one group on one lane, by sequence number; sends and receives by (source, destination). Two groups
-// with the same members stay apart, as their communicators do.
+// Collectives of one group on one lane, by sequence number; sends and receives by (source, destination). Two
+// groups with the same members stay apart, as their communicators do.
 class Meeting {
  public:
   explicit Meeting(const World& world, const Rates& rates, std::vector<Defect>& defects)
@@ -56,7 +56,8 @@ class Meeting {
     return meet(channel, sequence, posted, 2);
   }
 
-  std::vector<int> meet(Channel& channel, std::size_t sequence, const std::shared_ptr<Posted>& posted, std::size_t count) {
+  std::vector<int> meet(Channel& channel, std::size_t sequence, const std::shared_ptr<Posted>& posted,
+                        std::size_t count) {
     auto& party = channel.open[sequence];
     if (!party.empty()) compare(*party.front(), *posted);
     party.push_back(posted);
@@ -76,16 +77,19 @@ class Meeting {
     const auto& a = first.step;
     const auto& b = second.step;
     const bool pair = a.op == Collective::send || a.op == Collective::recv;
-    const bool ops_fit = pair ? (a.op != b.op && (b.op == Collective::send || b.op == Collective::recv)) : a.op == b.op;
+    const bool ops_fit =
+        pair ? (a.op != b.op && (b.op == Collective::send || b.op == Collective::recv)) : a.op == b.op;
     const bool roots_fit = a.op != Collective::broadcast || a.peer == b.peer;
     if (ops_fit && roots_fit && a.bytes == b.bytes) return;
-    defects_.push_back({second.rank, second.instr,
-                        fmt::format("{} of {} bytes meets {} of {} bytes (rank {}, instruction {})", name_of(b.op), b.bytes,
-                                    name_of(a.op), a.bytes, first.rank, first.instr)});
+    defects_.push_back(
+        {second.rank, second.instr,
+         fmt::format("{} of {} bytes meets {} of {} bytes (rank {}, instruction {})", name_of(b.op), b.bytes,
+                     name_of(a.op), a.bytes, first.rank, first.instr)});
   }
 
   [[nodiscard]] double seconds(const CommStep& step) const {
-    const double transfer = rates_.link_bytes_per_s > 0.0 ? static_cast<double>(step.sent) / rates_.link_bytes_per_s : 0.0;
+    const double transfer =
+        rates_.link_bytes_per_s > 0.0 ? static_cast<double>(step.sent) / rates_.link_bytes_per_s : 0.0;
     return rates_.link_latency_s + transfer;
   }
 
@@ -122,7 +126,8 @@ class RankState {
   }
 
   [[nodiscard]] bool finished() const { return step_ == steps_ && lane_.empty(); }
-  /// When everything of steps [0, steps) had ended on this rank, the communication in the background included.
+  /// When everything of steps [0, steps) had ended on this rank, the communication in the background
+  /// included.
   [[nodiscard]] double end_of(int steps) const {
     return *std::max_element(end_of_step_.begin(), end_of_step_.begin() + 1 + steps);
   }
@@ -131,11 +136,13 @@ class RankState {
   [[nodiscard]] Defect stuck() const {
     if (step_ == steps_ || waiting_for_ >= 0) {
       const int instr = waiting_for_ >= 0 ? waiting_for_ : lane_.front().instr;
-      return {rank_, instr, fmt::format("never ends: {} {}{}", name_of(at(instr).verb), at(instr).target,
-                                        step_ == steps_ ? "" : fmt::format(", for which instruction {} waits", pc_))};
+      return {rank_, instr,
+              fmt::format("never ends: {} {}{}", name_of(at(instr).verb), at(instr).target,
+                          step_ == steps_ ? "" : fmt::format(", for which instruction {} waits", pc_))};
     }
-    return {rank_, pc_, fmt::format("never ends: {} {} (its {}. inner collective)", name_of(at(pc_).verb), at(pc_).target,
-                                    inner_next_ + 1)};
+    return {rank_, pc_,
+            fmt::format("never ends: {} {} (its {}. inner collective)", name_of(at(pc_).verb), at(pc_).target,
+                        inner_next_ + 1)};
   }
 
  private:
@@ -194,7 +201,8 @@ class RankState {
 
   bool advance_compute(const Instr& instr, Meeting& meeting, std::vector<int>& wake) {
     static const std::vector<CommStep> kNone;
-    const auto& inner = instr.transcript < 0 ? kNone : program_.transcripts[static_cast<std::size_t>(instr.transcript)].comm;
+    const auto& inner =
+        instr.transcript < 0 ? kNone : program_.transcripts[static_cast<std::size_t>(instr.transcript)].comm;
     if (inner_ && !inner_->done()) return false;
     if (inner_) {
       now_ = inner_->end;
@@ -225,7 +233,9 @@ class RankState {
   }
 
   [[nodiscard]] const Instr& at(int instr) const { return program_.instrs[static_cast<std::size_t>(instr)]; }
-  static void append(std::vector<int>& to, const std::vector<int>& from) { to.insert(to.end(), from.begin(), from.end()); }
+  static void append(std::vector<int>& to, const std::vector<int>& from) {
+    to.insert(to.end(), from.begin(), from.end());
+  }
   void note(const Span& span) {
     auto& end = end_of_step_[static_cast<std::size_t>(span.step) + 1];
     end = std::max(end, span.end);
@@ -241,7 +251,7 @@ class RankState {
   std::size_t inner_next_ = 0;
   std::shared_ptr<Posted> inner_;
   std::deque<InFlight> lane_;
-  std::map<int, double> ended_;  // communication instructions: when they last ended
+  std::map<int, double> ended_;      // communication instructions: when they last ended
   std::vector<double> end_of_step_;  // [0] is the start
   std::vector<Span> spans_;
 };

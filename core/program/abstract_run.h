@@ -1,12 +1,14 @@
-// The abstract machine: runs the programs of all ranks without computing, to prove that they end and to price them.
+// The abstract machine: runs the programs of all ranks without computing, to prove that they end and to price
+// them.
 //
-// The model, on purpose stricter than the real driver: every rank issues in list order and waits for its hazards; the compute
-// lane runs inline, with the collectives of its transcript blocking inside; the comm lane runs its operations one at a
-// time in issue order; a collective ends only when every member has reached it; a send ends only when its receive is
-// posted (rendezvous). What ends here ends on any backend that is laxer. Time is max-plus over the same events, so the
-// critical path comes from the same walk. Each lane of a group has a communicator of its own, so that collectives inside
-// a unit call are never queued behind those in the background. "Same order per group" is not enough: three ranks in three pairs can each be
-// consistent and hang; this finds it.
+// The model, on purpose stricter than the real driver: every rank issues in list order and waits for its
+// hazards; the compute lane runs inline, with the collectives of its transcript blocking inside; the comm
+// lane runs its operations one at a time in issue order; a collective ends only when every member has reached
+// it; a send ends only when its receive is posted (rendezvous). What ends here ends on any backend that is
+// laxer. Time is max-plus over the same events, so the critical path comes from the same walk. Each lane of a
+// group has a communicator of its own, so that collectives inside a unit call are never queued behind those
+// in the background. "Same order per group" is not enough: three ranks in three pairs can each be consistent
+// and hang; this finds it.
 #pragma once
 
 #include <cstdint>
@@ -27,14 +29,14 @@ struct Defect {
 
 /// Every rank's program, and what a group index means for a rank. Programs may be shared between ranks.
 struct World {
-  std::vector<const Program*> programs;                         // by rank
-  std::function<RankList(int rank, int group)> members;         // canonical order, contains rank
+  std::vector<const Program*> programs;                  // by rank
+  std::function<RankList(int rank, int group)> members;  // canonical order, contains rank
 };
 
 /// Linear cost of instructions and messages; zeros price nothing.
 struct Rates {
-  double flops_per_s = 0.0, bytes_per_s = 0.0;             // of one rank's compute
-  double link_bytes_per_s = 0.0, link_latency_s = 0.0;     // of one rank's communication
+  double flops_per_s = 0.0, bytes_per_s = 0.0;          // of one rank's compute
+  double link_bytes_per_s = 0.0, link_latency_s = 0.0;  // of one rank's communication
 };
 
 /// When an instruction ran, in seconds from the start.
@@ -46,9 +48,10 @@ struct Span {
 
 struct AbstractRun {
   std::vector<Defect> defects;
-  double seconds = 0.0;             // until the last rank has finished the last step, background communication included
-  double last_step_seconds = 0.0;   // from the end of the step before to that: the steady state when steps chain
-  std::vector<Span> spans;          // of rank 0
+  double seconds = 0.0;  // until the last rank has finished the last step, background communication included
+  double last_step_seconds =
+      0.0;                  // from the end of the step before to that: the steady state when steps chain
+  std::vector<Span> spans;  // of rank 0
 };
 
 /// Runs `steps` steps in a row. Deadlock, mismatched collectives and operations left over are defects.

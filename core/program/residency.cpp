@@ -8,7 +8,8 @@
 namespace edgetrain {
 namespace {
 
-// Creates objects on first mention. What changes in place is a read and a write: only reads are checked against life.
+// Creates objects on first mention. What changes in place is a read and a write: only reads are checked
+// against life.
 class Residency {
  public:
   Residency(Program& program, const ValueSizes& sizes) : program_(program), sizes_(sizes) {
@@ -28,9 +29,15 @@ class Residency {
   void fill(Instr& instr) {
     uses_ = &instr.uses;
     switch (instr.verb) {
-      case Verb::load: write(Kind::tokens, 0, instr.micro_batch); break;
-      case Verb::forward: forward(instr); break;
-      case Verb::backward: backward(instr); break;
+      case Verb::load:
+        write(Kind::tokens, 0, instr.micro_batch);
+        break;
+      case Verb::forward:
+        forward(instr);
+        break;
+      case Verb::backward:
+        backward(instr);
+        break;
       case Verb::fold:
         read(Kind::grad, instr.target, instr.part);
         read(Kind::grad, instr.target, instr.micro_batch);
@@ -49,8 +56,12 @@ class Residency {
         read(Kind::agreement, 0, 0);
         write(Kind::agreement, 0, 0);
         break;
-      case Verb::update: update(instr.target); break;
-      case Verb::gather: write(Kind::param, instr.target, 0); break;
+      case Verb::update:
+        update(instr.target);
+        break;
+      case Verb::gather:
+        write(Kind::param, instr.target, 0);
+        break;
     }
   }
 
@@ -67,7 +78,8 @@ class Residency {
     read_unit_inputs(instr);
     const auto unit = static_cast<std::size_t>(instr.target);
     if (instr.target == last_unit_) write(Kind::tokens, 0, instr.micro_batch);  // losses
-    if (sizes_.saved[unit] > 0 && instr.target != last_unit_) read(Kind::saved, instr.target, instr.micro_batch);
+    if (sizes_.saved[unit] > 0 && instr.target != last_unit_)
+      read(Kind::saved, instr.target, instr.micro_batch);
     if (instr.target != last_unit_) read(Kind::dboundary, 0, instr.micro_batch);
     write(Kind::dboundary, 0, instr.micro_batch);
     for (const int bucket : sizes_.buckets_of_unit[unit]) {
@@ -78,7 +90,8 @@ class Residency {
   void read_unit_inputs(const Instr& instr) {
     read(Kind::tokens, 0, instr.micro_batch);
     if (instr.target > 0) read(Kind::boundary, instr.target - 1, instr.micro_batch);
-    for (const int bucket : sizes_.buckets_of_unit[static_cast<std::size_t>(instr.target)]) read(Kind::param, bucket, 0);
+    for (const int bucket : sizes_.buckets_of_unit[static_cast<std::size_t>(instr.target)])
+      read(Kind::param, bucket, 0);
   }
 
   void update(int bucket) {
@@ -102,19 +115,27 @@ class Residency {
   [[nodiscard]] Object make(Kind kind, int id, int part) const {
     const auto i = static_cast<std::size_t>(id);
     switch (kind) {
-      case Kind::param: return {kind, Category::params, id, part, sizes_.param[i], true};
-      case Kind::grad: return {kind, Category::grads, id, part, sizes_.grad[i], false};
+      case Kind::param:
+        return {kind, Category::params, id, part, sizes_.param[i], true};
+      case Kind::grad:
+        return {kind, Category::grads, id, part, sizes_.grad[i], false};
       case Kind::state: {
         const auto& state = sizes_.states[i][static_cast<std::size_t>(part)];
         return {kind, state.category, id, part, state.bytes, true};
       }
-      case Kind::tokens: return {kind, Category::activations, id, part, sizes_.tokens, false};
-      case Kind::boundary: return {kind, Category::activations, id, part, sizes_.boundary[i], false};
-      case Kind::dboundary: return {kind, Category::activations, id, part, sizes_.dboundary, false};
-      case Kind::saved: return {kind, Category::activations, id, part, sizes_.saved[i], false};
-      case Kind::agreement: return {kind, Category::workspace, id, part, 0, false};
+      case Kind::tokens:
+        return {kind, Category::activations, id, part, sizes_.tokens, false};
+      case Kind::boundary:
+        return {kind, Category::activations, id, part, sizes_.boundary[i], false};
+      case Kind::dboundary:
+        return {kind, Category::activations, id, part, sizes_.dboundary, false};
+      case Kind::saved:
+        return {kind, Category::activations, id, part, sizes_.saved[i], false};
+      case Kind::agreement:
+        return {kind, Category::workspace, id, part, 0, false};
       case Kind::workspace:
-      case Kind::exchange: break;
+      case Kind::exchange:
+        break;
     }
     ET_CHECK(false, "{} objects belong to one instruction", name_of(kind));
     return {};

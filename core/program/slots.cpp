@@ -14,8 +14,10 @@ struct Placed {
 
 bool together(const Life& a, const Life& b) { return a.first <= b.last && b.first <= a.last; }
 
-// Lowest gap of `bytes` among those of the placed ones, in order of address, that live at some time of `life`.
-std::int64_t first_fit(const std::vector<Placed>& placed, std::int64_t floor, std::int64_t bytes, const Life& life) {
+// Lowest gap of `bytes` among those of the placed ones, in order of address, that live at some time of
+// `life`.
+std::int64_t first_fit(const std::vector<Placed>& placed, std::int64_t floor, std::int64_t bytes,
+                       const Life& life) {
   std::int64_t at = floor;
   for (const auto& other : placed) {
     if (!together(other.life, life)) continue;
@@ -40,7 +42,8 @@ bool conflict(const Instr& earlier, const Instr& later) {
   return false;
 }
 
-// The last instruction before the one that waits for communication `index` anyway, for the sake of its result.
+// The last instruction before the one that waits for communication `index` anyway, for the sake of its
+// result.
 int last_before_the_wait(const Program& program, std::size_t index) {
   std::size_t next = index + 1;
   while (next < program.instrs.size() && !conflict(program.instrs[index], program.instrs[next])) ++next;
@@ -85,7 +88,8 @@ void assign_slots(Program& program) {
   }
   std::sort(order.begin(), order.end(), [&](int a, int b) {
     const auto ia = static_cast<std::size_t>(a), ib = static_cast<std::size_t>(b);
-    if (program.objects[ia].bytes != program.objects[ib].bytes) return program.objects[ia].bytes > program.objects[ib].bytes;
+    if (program.objects[ia].bytes != program.objects[ib].bytes)
+      return program.objects[ia].bytes > program.objects[ib].bytes;
     if (life[ia].first != life[ib].first) return life[ia].first < life[ib].first;
     return a < b;
   });

@@ -30,7 +30,8 @@ void Trace::issued(const Instr&, std::size_t index) {
   began_[index] = now_us();
 }
 
-// What was issued while the trace was closed has no beginning here; what was issued before it closed is still noted.
+// What was issued while the trace was closed has no beginning here; what was issued before it closed is still
+// noted.
 void Trace::completed(const Instr& instr, std::size_t index) {
   if (index >= began_.size()) return;
   const double began = std::exchange(began_[index], kNever);
@@ -40,8 +41,8 @@ void Trace::completed(const Instr& instr, std::size_t index) {
 
 void Trace::waiting(const Instr& instr, const Request& pending) {
   if (!open_ || events_.size() >= kMaxEvents) return;
-  events_.push_back({"wait for " + pending.describe() + " before " + describe(instr, units_, buckets_), Lane::compute,
-                     now_us(), 0.0});
+  events_.push_back({"wait for " + pending.describe() + " before " + describe(instr, units_, buckets_),
+                     Lane::compute, now_us(), 0.0});
 }
 
 double Trace::now_us() const {
@@ -56,12 +57,16 @@ std::string to_chrome_json(const std::vector<TraceEvent>& events, int rank) {
   std::string out = "{\"traceEvents\":[\n";
   out += fmt::format(R"({{"name":"process_name","ph":"M","pid":{0},"args":{{"name":"rank {0}"}}}})", rank);
   for (int lane = 0; lane < kLanes; ++lane) {
-    out += fmt::format(",\n" R"({{"name":"thread_name","ph":"M","pid":{},"tid":{},"args":{{"name":"{}"}}}})", rank, lane,
-                       name_of(static_cast<Lane>(lane)));
+    out += fmt::format(
+        ",\n"
+        R"({{"name":"thread_name","ph":"M","pid":{},"tid":{},"args":{{"name":"{}"}}}})",
+        rank, lane, name_of(static_cast<Lane>(lane)));
   }
   for (const auto& event : events) {
-    out += fmt::format(",\n" R"({{"name":"{}","ph":"X","ts":{:.3f},"dur":{:.3f},"pid":{},"tid":{}}})", escaped(event.name),
-                       event.begin_us, event.duration_us, rank, static_cast<int>(event.lane));
+    out += fmt::format(
+        ",\n"
+        R"({{"name":"{}","ph":"X","ts":{:.3f},"dur":{:.3f},"pid":{},"tid":{}}})",
+        escaped(event.name), event.begin_us, event.duration_us, rank, static_cast<int>(event.lane));
   }
   return out + "\n]}\n";
 }

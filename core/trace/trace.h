@@ -1,5 +1,6 @@
-// A trace of chosen steps, in the Chrome JSON format that Perfetto and chrome://tracing read: one process per rank, one
-// track per lane. A run and a simulation of its program write the same format, so they can be laid side by side.
+// A trace of chosen steps, in the Chrome JSON format that Perfetto and chrome://tracing read: one process per
+// rank, one track per lane. A run and a simulation of its program write the same format, so they can be laid
+// side by side.
 #pragma once
 
 #include <chrono>

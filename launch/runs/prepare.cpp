@@ -6,7 +6,6 @@
 #include "core/model/hf_config.h"
 #include "core/model/presets.h"
 #include "launch/job/check.h"
-#include "launch/job/support.h"
 #include "launch/runs/plan_text.h"
 #include "launch/runs/run_output.h"
 #include "parallel/comm/host_cost.h"
@@ -28,11 +27,6 @@ Facts facts_of(const Place& place) {
 
 void refuse(std::span<const Problem> problems) {
   if (!problems.empty()) throw JobError(format(problems));
-}
-
-std::vector<Problem> operator+(std::vector<Problem> a, const std::vector<Problem>& b) {
-  a.insert(a.end(), b.begin(), b.end());
-  return a;
 }
 
 ModelConfig model_of(const ModelSelection& selection, std::vector<std::string>& warnings) {
@@ -105,7 +99,7 @@ PreparedRun prepare_run(const std::string& job_path, const std::vector<Override>
   const ParsedJob parsed = parse_job_file(job_path, overrides);
   refuse(parsed.problems);
   const Facts facts = facts_of(place);
-  refuse(check(parsed, facts) + check_support(parsed));
+  refuse(check(parsed, facts));
   PreparedRun run;
   run.model = model_of(parsed.job.model, run.warnings);
   refuse(check_model_fits(parsed, run.model));

@@ -17,6 +17,7 @@
 #include "launch/runs/prepare.h"
 #include "launch/runs/stop_signal.h"
 #include "launch/runs/train_run.h"
+#include "launch/runs/weights.h"
 #include "parallel/comm/make_communicator.h"
 #include "parallel/comm/mpi.h"
 
@@ -114,6 +115,13 @@ RunEnd train(PreparedRun& prepared, Bringup& bringup, const std::filesystem::pat
   }
 }
 
+// What is wrong with data or weights is known before MPI starts.
+void check_inputs(const PreparedRun& prepared) {
+  const Job& job = prepared.job();
+  TrainingData(job.data, prepared.model.vocab_size, 0);
+  if (job.model.init == ModelInit::pretrained) (void)pretrained_weights(job.model.path, prepared.plan->train().layout);
+}
+
 // An error on one rank ends the job: its peers would wait for it for ever. An error that all ranks share is told by rank 0:
 // the others leave it a moment.
 [[noreturn]] void abort_run(const std::exception& error, const std::filesystem::path& folder, int rank, std::int64_t step) {
@@ -154,7 +162,7 @@ ExitCode run_job(const CommandLine& command, int& argc, char**& argv) {
   const Place place = place_of_launcher();
   PreparedRun prepared = prepare_run(command.target, command.overrides, place);
   require_fit(prepared);
-  TrainingData(prepared.job().data, prepared.model.vocab_size, 0);  // what is wrong with the data is known before MPI
+  check_inputs(prepared);
   const std::filesystem::path folder = prepared.job().output_dir.value();
   install_stop_signals();
   MpiSession session(argc, argv);
@@ -187,7 +195,7 @@ void plan_job(const CommandLine& command) {
 void check_job(const CommandLine& command) {
   const PreparedRun prepared = prepare_run(command.target, command.overrides, place_of_launcher());
   require_fit(prepared);
-  TrainingData(prepared.job().data, prepared.model.vocab_size, 0);
+  check_inputs(prepared);
   print(command.target + ": the job is right\n");
 }
 

@@ -11,6 +11,7 @@
 
 #include "core/io/file.h"
 #include "core/io/json.h"
+#include "launch/runs/append.h"
 
 namespace edgetrain {
 namespace {
@@ -39,17 +40,6 @@ std::string kept_lines(const std::filesystem::path& path, std::int64_t last) {
     if (step != nullptr && step->integer() != nullptr && *step->integer() <= last) kept += line + "\n";
   }
   return kept;
-}
-
-void write_all(int file, std::string_view text, const std::filesystem::path& path) {
-  while (!text.empty()) {
-    const auto written = ::write(file, text.data(), text.size());
-    if (written < 0 && errno == EINTR) continue;
-    if (written <= 0) {
-      throw Error(ErrorClass::resource, fmt::format("{}: cannot append: {}", path.string(), std::strerror(errno)));
-    }
-    text.remove_prefix(static_cast<std::size_t>(written));
-  }
 }
 
 std::string human_seconds(double seconds) {
@@ -88,7 +78,7 @@ MetricsFile::~MetricsFile() {
   if (file_ >= 0) ::close(file_);
 }
 
-void MetricsFile::append(const StepMetrics& metrics) { write_all(file_, to_json(metrics) + "\n", path_); }
+void MetricsFile::append(const StepMetrics& metrics) { append_all(file_, to_json(metrics) + "\n", path_); }
 
 void write_status(const std::filesystem::path& folder, const RunStatus& status) {
   Json out{Json::Object{}};

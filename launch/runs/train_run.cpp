@@ -97,6 +97,7 @@ void TrainRun::start() {
   resume_or_initialise();
   if (leader()) {
     metrics_.emplace(setup_.output_dir / "metrics.jsonl", position_.step);
+    if (job_.logging.tensorboard) board_.emplace(setup_.output_dir / "tensorboard");
     write_status(setup_.output_dir, {"running", position_.step, {}, {}, -1});
   }
 }
@@ -169,14 +170,26 @@ void TrainRun::after_step(double seconds) {
   if (setup_.plan.validate() != nullptr && (due(job_.train.eval_interval) || last)) current_.val_loss = validate();
   if (due(job_.checkpoint.interval)) save();
   if (!leader()) return;
-  current_.peak_bytes = table_of(setup_.plan.train().peak, setup_.pool);
-  add_traffic(current_.comm_bytes, setup_.replicas);
-  add_traffic(current_.comm_bytes, setup_.world);
-  metrics_->append(current_);
+  record();
   if (due(job_.logging.interval) || last || current_.val_loss || current_.skipped) {
     const double left = seconds_per_step_ * static_cast<double>(job_.train.steps - position_.step);
     say(progress_line(current_, job_.train.steps, setup_.pool.peak(), setup_.pool.cap(), left));
   }
+}
+
+void TrainRun::record() {
+  current_.peak_bytes = table_of(setup_.plan.train().peak, setup_.pool);
+  add_traffic(current_.comm_bytes, setup_.replicas);
+  add_traffic(current_.comm_bytes, setup_.world);
+  metrics_->append(current_);
+  if (!board_) return;
+  std::vector<TensorBoardFile::Scalar> scalars = {{"loss", current_.loss},
+                                                  {"lr", current_.lr},
+                                                  {"grad_norm", current_.grad_norm},
+                                                  {"tokens_per_s", current_.tokens_per_s},
+                                                  {"mfu", current_.mfu}};
+  if (current_.val_loss) scalars.emplace_back("val_loss", *current_.val_loss);
+  board_->append(current_.step, scalars);
 }
 
 void TrainRun::report_nonfinite() {

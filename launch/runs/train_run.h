@@ -16,6 +16,7 @@
 #include "launch/runs/rank_plan.h"
 #include "launch/runs/run_checkpoints.h"
 #include "launch/runs/run_output.h"
+#include "launch/runs/tensorboard.h"
 #include "launch/runs/training_data.h"
 #include "optim/schedule.h"
 
@@ -56,6 +57,7 @@ class TrainRun {
   void report_nonfinite();
   [[nodiscard]] double validate();
   void save();
+  void record();
   void trace_step(bool begin);
   void write_text();
   void say(const std::string& line) const;
@@ -73,6 +75,7 @@ class TrainRun {
   ScheduleParams schedule_;
   Trace trace_;
   std::optional<MetricsFile> metrics_;
+  std::optional<TensorBoardFile> board_;
   RunPosition position_;
   StepMetrics current_;
   bool nonfinite_ = false;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 
 #include "core/data/config.h"
 #include "core/data/data_set.h"
@@ -29,7 +30,8 @@ class TrainingData {
 
  private:
   DataSet data_;
-  Loader train_, validation_;
+  Loader train_;
+  std::optional<Loader> validation_;  // empty: val_fraction is 0
 };
 
 }  // namespace edgetrain

@@ -1,4 +1,5 @@
-// The optimizer's part of a program: order of norms and updates, states, and that shards update what the whole does.
+// The optimizer's part of a program: order of norms and updates, states, and that shards update what the
+// whole does.
 #include "optim/update_pass.h"
 
 #include <gtest/gtest.h>
@@ -27,7 +28,8 @@ TEST(UpdatePass, NormsInTheOrderOfBackwardUpdatesInTheOrderOfForward) {
   const ModelLayout layout(units, 5, 1);
   Program program = skeleton(accumulation_schedule(2), {{0, 3}}, 2);
   add_updates(program, layout, 1, 99);
-  EXPECT_EQ(targets_of(program, Verb::norm), (std::vector<int>{3, 1, 0}));  // head, block, tied with the embedding
+  EXPECT_EQ(targets_of(program, Verb::norm),
+            (std::vector<int>{3, 1, 0}));  // head, block, tied with the embedding
   EXPECT_EQ(targets_of(program, Verb::update), (std::vector<int>{0, 1, 3}));
   const auto n = program.instrs.size();
   EXPECT_EQ(program.instrs[n - 4].verb, Verb::decide);
@@ -53,8 +55,8 @@ TEST(UpdatePass, StatesAreAMasterForSixteenBitWeightsAndTheRulesOwn) {
   EXPECT_TRUE(state_sizes(*rule, half.bucket(2), 1024).empty()) << "a frozen bucket has states";
 }
 
-// One update of bucket 1 (33 x 129, shards of 1024) by every one of `shards` ranks, each with its own arena; returns
-// the weights of all, put together.
+// One update of bucket 1 (33 x 129, shards of 1024) by every one of `shards` ranks, each with its own arena;
+// returns the weights of all, put together.
 std::vector<float> updated(int shards) {
   const auto units = testing::three_declared_units();
   const ModelLayout layout(units, 5, 5);  // the same padding for every number of shards
@@ -78,11 +80,14 @@ std::vector<float> updated(int shards) {
     Workspace workspace(arena.data(), 0);
     CpuOps ops(workspace, {1, false, false});
     for (const int object : {0, 1}) {
-      const auto values = vector_of(address_of(program, object, arena.data()), bucket.elements, Dtype::f32).flat<float>();
-      for (std::size_t i = 0; i < values.size(); ++i) values[i] = static_cast<float>((i * 37 + 11) % 101) - 50.0F;
+      const auto values =
+          vector_of(address_of(program, object, arena.data()), bucket.elements, Dtype::f32).flat<float>();
+      for (std::size_t i = 0; i < values.size(); ++i)
+        values[i] = static_cast<float>((i * 37 + 11) % 101) - 50.0F;
     }
-    UpdateHandler handler(layout, program, arena.data(), ops, workspace, *rule, [own](int) { return own; },
-                          [](int) { return Range{}; });
+    UpdateHandler handler(
+        layout, program, arena.data(), ops, workspace, *rule, [own](int) { return own; },
+        [](int) { return Range{}; });
     handler.on_decide([&] { return StepDecision{rule->update_scalars(1, 0.01, 1.0), false}; });
     for (std::size_t i = 0; i < 2; ++i) (void)handler.issue(program.instrs[i], i);
     std::memcpy(out.data() + own.begin, arena.data() + program.objects[0].address + own.begin * 4,
@@ -96,7 +101,8 @@ TEST(UpdatePass, ShardsUpdateToTheBitsOfTheWhole) {
   EXPECT_EQ(std::memcmp(whole.data(), shards.data(), whole.size() * 4), 0);
   const std::int64_t used = 33 * 129;
   EXPECT_NE(whole[1], static_cast<float>((37 + 11) % 101) - 50.0F) << "nothing was updated";
-  EXPECT_EQ(whole[static_cast<std::size_t>(used)], static_cast<float>((used * 37 + 11) % 101) - 50.0F) << "padding was";
+  EXPECT_EQ(whole[static_cast<std::size_t>(used)], static_cast<float>((used * 37 + 11) % 101) - 50.0F)
+      << "padding was";
 }
 
 }  // namespace

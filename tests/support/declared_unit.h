@@ -12,7 +12,8 @@ namespace edgetrain::testing {
 
 class DeclaredUnit final : public Unit {
  public:
-  DeclaredUnit(std::string name, std::vector<ParamSpec> params) : name_(std::move(name)), params_(std::move(params)) {}
+  DeclaredUnit(std::string name, std::vector<ParamSpec> params)
+      : name_(std::move(name)), params_(std::move(params)) {}
   [[nodiscard]] std::string_view name() const override { return name_; }
   [[nodiscard]] std::span<const ParamSpec> params() const override { return params_; }
   [[nodiscard]] std::span<const SavedSpec> saved() const override { return {}; }
@@ -34,8 +35,8 @@ class DeclaredUnit final : public Unit {
   return spec;
 }
 
-/// Embedding with a tied weight, a block of which one part is frozen, a head: buckets 0 tied, 1 block, 2 frozen,
-/// 3 norm.
+/// Embedding with a tied weight, a block of which one part is frozen, a head: buckets 0 tied, 1 block, 2
+/// frozen, 3 norm.
 [[nodiscard]] inline std::vector<std::unique_ptr<Unit>> three_declared_units(Dtype dtype = Dtype::f32) {
   const auto spec = [dtype](const char* name, std::int64_t rows, std::int64_t cols) {
     ParamSpec out = param_spec(name, rows, cols);

@@ -45,7 +45,7 @@ TEST(Process, ACommandThatIsNotThereThrows) {
 TEST(Process, NothingOutlivesIt) {
   std::vector<int> family;
   {
-    Process process({"bash", "-c", "setsid sleep 100 & (sleep 100 &) ; sleep 100"});
+    Process process({"bash", "-c", "setsid sleep 100 & (sleep 100 &) ; sleep 100; true"});
     ASSERT_TRUE(eventually(seconds(10), [&] { return process.family().size() >= 4; }));
     family = process.family();
   }

@@ -1,6 +1,6 @@
-// Forward. Everything is transposed: scores lie as (keys, queries) and the output as (head_dim, queries), one vector lane
-// per query. So maximum, sum and rescaling of the softmax run down columns without a single horizontal step, and
-// keys and values are read as they are. T = tokens, D = head_dim.
+// Forward. Everything is transposed: scores lie as (keys, queries) and the output as (head_dim, queries), one
+// vector lane per query. So maximum, sum and rescaling of the softmax run down columns without a single
+// horizontal step, and keys and values are read as they are. T = tokens, D = head_dim.
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "core/ops/cpu/attention.cpp"
 #include <hwy/foreach_target.h>
@@ -35,11 +35,11 @@ struct ForwardTask {
 
 // What a thread works in; all f32.
 struct ForwardScratch {
-  float* q;       // (D, kQueryBlock), scaled
-  float* scores;  // (kKeyBlock, kQueryBlock)
-  float* out;     // (D, kQueryBlock)
-  float* rows;    // (kQueryBlock, D): the output before it is narrowed
-  float *k, *v;   // (kKeyBlock, D): widened
+  float* q;                        // (D, kQueryBlock), scaled
+  float* scores;                   // (kKeyBlock, kQueryBlock)
+  float* out;                      // (D, kQueryBlock)
+  float* rows;                     // (kQueryBlock, D): the output before it is narrowed
+  float *k, *v;                    // (kKeyBlock, D): widened
   float *maximum, *sum, *rescale;  // (kQueryBlock)
 };
 
@@ -66,8 +66,9 @@ HWY_BEFORE_NAMESPACE();
 namespace edgetrain::cpu {
 namespace HWY_NAMESPACE {
 
-// Folds one tile of scores into the running softmax: scores become weights exp(score - maximum), `rescale` is what
-// earlier sums must be multiplied by. A query that has seen no key has maximum -inf; its weights are zero.
+// Folds one tile of scores into the running softmax: scores become weights exp(score - maximum), `rescale` is
+// what earlier sums must be multiplied by. A query that has seen no key has maximum -inf; its weights are
+// zero.
 void fold_scores(float* scores, std::int64_t keys, const ForwardScratch& s) {
   const D d;
   const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
@@ -117,7 +118,8 @@ void begin_block(const ForwardCall& call, const ForwardTask& task, Span queries,
 void finish_block(const ForwardCall& call, const ForwardTask& task, Span queries, const ForwardScratch& s) {
   const std::int64_t first = task.item->q0 + queries.begin;
   for (std::int64_t i = 0; i < queries.size(); ++i) {
-    call.lse.row<float>(first + i)[task.head] = s.maximum[i] + std::log(s.sum[i]);  // -inf where no key was seen
+    call.lse.row<float>(first + i)[task.head] =
+        s.maximum[i] + std::log(s.sum[i]);  // -inf where no key was seen
   }
   for (std::int64_t i = 0; i < kQueryBlock; ++i) s.rescale[i] = s.sum[i] == 0.0F ? 0.0F : 1.0F / s.sum[i];
   scale_columns(s.out, call.shape.head_dim, s.rescale);
@@ -138,7 +140,8 @@ void forward_task(const ForwardCall& call, const ForwardTask& task, const Forwar
     if (!all_visible(item, queries, keys)) mask_scores(item, queries, keys, s.scores);
     fold_scores(s.scores, keys.size(), s);
     scale_columns(s.out, dim, s.rescale);
-    product<true>(dim, kQueryBlock, keys.size(), {v.data, 1, v.ld}, s.scores, kQueryBlock, s.out, kQueryBlock);
+    product<true>(dim, kQueryBlock, keys.size(), {v.data, 1, v.ld}, s.scores, kQueryBlock, s.out,
+                  kQueryBlock);
   }
   finish_block(call, task, queries, s);
 }
@@ -159,7 +162,8 @@ std::vector<ForwardTask> tasks_of(std::span<const MaskItem> mask, std::int64_t h
   std::vector<ForwardTask> tasks;
   for (const MaskItem& item : mask) {
     for (std::int64_t head = 0; head < heads; ++head) {
-      for (std::int64_t block = query_blocks(item) - 1; block >= 0; --block) tasks.push_back({&item, head, block});
+      for (std::int64_t block = query_blocks(item) - 1; block >= 0; --block)
+        tasks.push_back({&item, head, block});
     }
   }
   return tasks;
@@ -173,8 +177,8 @@ std::int64_t thread_bytes(const AttentionShape& shape, Dtype dtype) {
 
 }  // namespace
 
-std::int64_t attention_scratch_bytes(const CpuEnv& env, std::span<const MaskItem>, const AttentionShape& shape,
-                                     Dtype dtype) {
+std::int64_t attention_scratch_bytes(const CpuEnv& env, std::span<const MaskItem>,
+                                     const AttentionShape& shape, Dtype dtype) {
   return env.threads * thread_bytes(shape, dtype);
 }
 
@@ -183,7 +187,8 @@ void attention(const CpuEnv& env, Tensor q, Tensor k, Tensor v, std::span<const 
   check_attention(q, k, v, mask, shape);
   ET_CHECK(out.rows == q.rows && out.cols == q.cols && out.dtype == q.dtype && lse.rows == q.rows &&
                lse.cols == shape.heads && lse.dtype == Dtype::f32,
-           "attention: q ({}, {}), out ({}, {}), lse ({}, {})", q.rows, q.cols, out.rows, out.cols, lse.rows, lse.cols);
+           "attention: q ({}, {}), out ({}, {}), lse ({}, {})", q.rows, q.cols, out.rows, out.cols, lse.rows,
+           lse.cols);
   const ForwardCall call{q, k, v, out, lse, shape};
   const std::vector<ForwardTask> tasks = tasks_of(mask, shape.heads);
   const std::int64_t bytes = thread_bytes(shape, q.dtype);

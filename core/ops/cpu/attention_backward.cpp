@@ -1,8 +1,9 @@
 // Backward, by recomputation from the log-sum-exp (Dao 2023, algorithm 2), transposed like the forward pass.
 //
-// A task is one key/value head of one cluster of items: it owns the rows of dk and dv that it writes, and walks over its
-// queries in order, so sums are in a fixed order and nothing is shared. With P = softmax weights, dP = dout v^T,
-// delta = rowsum(dout * out): dS = P * (dP - delta), dv = P^T dout, dk = scale dS^T q, dq = scale dS k.
+// A task is one key/value head of one cluster of items: it owns the rows of dk and dv that it writes, and
+// walks over its queries in order, so sums are in a fixed order and nothing is shared. With P = softmax
+// weights, dP = dout v^T, delta = rowsum(dout * out): dS = P * (dP - delta), dv = P^T dout, dk = scale dS^T
+// q, dq = scale dS k.
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "core/ops/cpu/attention_backward.cpp"
 #include <hwy/foreach_target.h>
@@ -80,8 +81,8 @@ namespace HWY_NAMESPACE {
 
 // (kQueryBlock, P) = rows, zero elsewhere.
 void load_rows(const Tensor& rows, float* to, std::int64_t padded) {
-  pack_rows({rows.data, rows.row_stride, false, rows.dtype}, rows.rows, rows.cols, to, Dtype::f32, padded, kQueryBlock,
-            padded);
+  pack_rows({rows.data, rows.row_stride, false, rows.dtype}, rows.rows, rows.cols, to, Dtype::f32, padded,
+            kQueryBlock, padded);
 }
 
 float dot(const float* a, const float* b, std::int64_t n) {
@@ -94,12 +95,15 @@ float dot(const float* a, const float* b, std::int64_t n) {
 void begin_block(const BackwardCall& call, std::int64_t first, std::int64_t count, std::int64_t head,
                  const BackwardScratch& s) {
   const std::int64_t dim = call.shape.head_dim, padded = padded_dim(dim);
-  const Tensor q = head_rows(call.q, first, count, head, dim), dout = head_rows(call.dout, first, count, head, dim);
+  const Tensor q = head_rows(call.q, first, count, head, dim),
+               dout = head_rows(call.dout, first, count, head, dim);
   load_rows(q, s.q_rows, padded);
   scale_all(s.q_rows, kQueryBlock * padded, call.shape.scale);
   load_rows(dout, s.dout_rows, padded);
-  load_transposed({reinterpret_cast<std::byte*>(s.q_rows), kQueryBlock, dim, padded, Dtype::f32}, s.q_columns);
-  load_transposed({reinterpret_cast<std::byte*>(s.dout_rows), kQueryBlock, dim, padded, Dtype::f32}, s.dout_columns);
+  load_transposed({reinterpret_cast<std::byte*>(s.q_rows), kQueryBlock, dim, padded, Dtype::f32},
+                  s.q_columns);
+  load_transposed({reinterpret_cast<std::byte*>(s.dout_rows), kQueryBlock, dim, padded, Dtype::f32},
+                  s.dout_columns);
   const F32Rows out = widened(head_rows(call.out, first, count, head, dim), s.rows);
   for (std::int64_t i = 0; i < kQueryBlock; ++i) {
     const float lse = i < count ? call.lse.row<float>(first + i)[head] : 0.0F;
@@ -163,8 +167,8 @@ void store_rows(const float* from, std::int64_t padded, const Tensor& rows) {
   if (rows.dtype == Dtype::bf16) {
     narrow_rows(from, padded, rows.rows, rows.cols, rows.as<std::uint16_t>(), rows.row_stride);
   } else {
-    pack_rows({from, padded, false, Dtype::f32}, rows.rows, rows.cols, rows.data, Dtype::f32, rows.row_stride, rows.rows,
-              rows.cols);
+    pack_rows({from, padded, false, Dtype::f32}, rows.rows, rows.cols, rows.data, Dtype::f32, rows.row_stride,
+              rows.rows, rows.cols);
   }
 }
 
@@ -209,7 +213,8 @@ std::int64_t thread_bytes(const AttentionShape& shape, Dtype dtype, std::int64_t
 
 void zero_rows(const Tensor& t, std::int64_t begin, std::int64_t end) {
   for (std::int64_t r = begin; r < end; ++r) {
-    std::memset(t.data + r * t.row_stride * size_of(t.dtype), 0, static_cast<std::size_t>(t.cols * size_of(t.dtype)));
+    std::memset(t.data + r * t.row_stride * size_of(t.dtype), 0,
+                static_cast<std::size_t>(t.cols * size_of(t.dtype)));
   }
 }
 
@@ -224,7 +229,9 @@ void zero_gaps(const std::vector<ItemCluster>& clusters, const Tensor& t) {
   zero_rows(t, done, t.rows);
 }
 
-bool alike(const Tensor& a, const Tensor& b) { return a.rows == b.rows && a.cols == b.cols && a.dtype == b.dtype; }
+bool alike(const Tensor& a, const Tensor& b) {
+  return a.rows == b.rows && a.cols == b.cols && a.dtype == b.dtype;
+}
 
 }  // namespace
 
@@ -235,11 +242,13 @@ std::int64_t attention_backward_scratch_bytes(const CpuEnv& env, std::int64_t, s
 }
 
 void attention_backward(const CpuEnv& env, Tensor q, Tensor k, Tensor v, Tensor out, Tensor lse, Tensor dout,
-                        std::span<const MaskItem> mask, const AttentionShape& shape, Tensor dq, Tensor dk, Tensor dv) {
+                        std::span<const MaskItem> mask, const AttentionShape& shape, Tensor dq, Tensor dk,
+                        Tensor dv) {
   check_attention(q, k, v, mask, shape);
-  ET_CHECK(alike(out, q) && alike(dout, q) && alike(dq, q) && alike(dk, k) && alike(dv, v) && lse.rows == q.rows &&
-               lse.cols == shape.heads && lse.dtype == Dtype::f32,
-           "attention_backward: an operand is not like q ({}, {}) or k ({}, {})", q.rows, q.cols, k.rows, k.cols);
+  ET_CHECK(alike(out, q) && alike(dout, q) && alike(dq, q) && alike(dk, k) && alike(dv, v) &&
+               lse.rows == q.rows && lse.cols == shape.heads && lse.dtype == Dtype::f32,
+           "attention_backward: an operand is not like q ({}, {}) or k ({}, {})", q.rows, q.cols, k.rows,
+           k.cols);
   const BackwardCall call{q, k, v, out, lse, dout, dq, dk, dv, shape};
   const std::vector<ItemCluster> clusters = cluster_by_keys(mask);
   zero_gaps(clusters, dk);
@@ -248,11 +257,12 @@ void attention_backward(const CpuEnv& env, Tensor q, Tensor k, Tensor v, Tensor 
   const ScratchScope scope(env.workspace);
   std::byte* scratch = env.workspace.take(env.threads * bytes);
   const auto kernel = HWY_DYNAMIC_DISPATCH(backward_task);
-  for_tasks(env, static_cast<std::int64_t>(clusters.size()) * shape.kv_heads, [&](std::int64_t index, int thread) {
-    ScratchCarver carver(scratch + thread * bytes);
-    const auto& cluster = clusters[static_cast<std::size_t>(index / shape.kv_heads)];
-    kernel(call, {&cluster, index % shape.kv_heads}, carve(carver, shape.head_dim, q.dtype, keys));
-  });
+  for_tasks(env, static_cast<std::int64_t>(clusters.size()) * shape.kv_heads,
+            [&](std::int64_t index, int thread) {
+              ScratchCarver carver(scratch + thread * bytes);
+              const auto& cluster = clusters[static_cast<std::size_t>(index / shape.kv_heads)];
+              kernel(call, {&cluster, index % shape.kv_heads}, carve(carver, shape.head_dim, q.dtype, keys));
+            });
 }
 
 }  // namespace edgetrain::cpu

@@ -7,7 +7,8 @@ namespace edgetrain::cpu {
 std::vector<ItemCluster> cluster_by_keys(std::span<const MaskItem> mask) {
   std::vector<std::size_t> order(mask.size());
   std::iota(order.begin(), order.end(), std::size_t{0});
-  std::stable_sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) { return mask[a].k0 < mask[b].k0; });
+  std::stable_sort(order.begin(), order.end(),
+                   [&](std::size_t a, std::size_t b) { return mask[a].k0 < mask[b].k0; });
   std::vector<std::vector<std::size_t>> members;
   std::vector<ItemCluster> clusters;
   for (const std::size_t index : order) {
@@ -29,17 +30,18 @@ std::vector<ItemCluster> cluster_by_keys(std::span<const MaskItem> mask) {
 void check_attention(const Tensor& q, const Tensor& k, const Tensor& v, std::span<const MaskItem> mask,
                      const AttentionShape& shape) {
   const auto [heads, kv_heads, head_dim, scale] = shape;
-  ET_CHECK(kv_heads > 0 && head_dim > 0 && heads > 0 && heads % kv_heads == 0, "attention: {} heads, {} kv heads of {}",
-           heads, kv_heads, head_dim);
-  ET_CHECK(q.cols == heads * head_dim && k.cols == kv_heads * head_dim && v.cols == k.cols && v.rows == k.rows,
-           "attention: q ({}, {}), k ({}, {}), v ({}, {})", q.rows, q.cols, k.rows, k.cols, v.rows, v.cols);
+  ET_CHECK(kv_heads > 0 && head_dim > 0 && heads > 0 && heads % kv_heads == 0,
+           "attention: {} heads, {} kv heads of {}", heads, kv_heads, head_dim);
+  ET_CHECK(
+      q.cols == heads * head_dim && k.cols == kv_heads * head_dim && v.cols == k.cols && v.rows == k.rows,
+      "attention: q ({}, {}), k ({}, {}), v ({}, {})", q.rows, q.cols, k.rows, k.cols, v.rows, v.cols);
   ET_CHECK((q.dtype == Dtype::f32 || q.dtype == Dtype::bf16) && k.dtype == q.dtype && v.dtype == q.dtype,
            "attention: q is {}, k {}, v {}", name_of(q.dtype), name_of(k.dtype), name_of(v.dtype));
   for (const MaskItem& item : mask) {
     ET_CHECK(0 <= item.q0 && item.q0 <= item.q1 && item.q1 <= q.rows && 0 <= item.k0 && item.k0 <= item.k1 &&
                  item.k1 <= k.rows,
-             "attention: mask item of queries [{}, {}) and keys [{}, {}) in {} and {} rows", item.q0, item.q1, item.k0,
-             item.k1, q.rows, k.rows);
+             "attention: mask item of queries [{}, {}) and keys [{}, {}) in {} and {} rows", item.q0, item.q1,
+             item.k0, item.k1, q.rows, k.rows);
   }
 }
 

@@ -1,4 +1,5 @@
-// Cutting masked attention into blocks: which keys a block of queries can see, and which items must share a gradient.
+// Cutting masked attention into blocks: which keys a block of queries can see, and which items must share a
+// gradient.
 //
 // Pure integer arithmetic. Positions are relative to an item: query i < q1 - q0, key j < k1 - k0.
 #pragma once
@@ -12,7 +13,8 @@
 
 namespace edgetrain::cpu {
 
-/// Queries and keys of one tile of scores: 16 KiB of f32, which stays in the L1 cache with a tile of values beside it.
+/// Queries and keys of one tile of scores: 16 KiB of f32, which stays in the L1 cache with a tile of values
+/// beside it.
 inline constexpr std::int64_t kQueryBlock = 64;
 inline constexpr std::int64_t kKeyBlock = 64;
 
@@ -32,8 +34,8 @@ struct Span {
   return {index * kQueryBlock, std::min(queries_of(item), (index + 1) * kQueryBlock)};
 }
 
-/// Keys that some query of the block may see; begins at a multiple of kKeyBlock, so that tiles do not depend on the
-/// queries.
+/// Keys that some query of the block may see; begins at a multiple of kKeyBlock, so that tiles do not depend
+/// on the queries.
 [[nodiscard]] inline Span visible_keys(const MaskItem& item, Span queries) {
   const std::int64_t first = std::max<std::int64_t>(0, queries.begin - item.hi);
   const std::int64_t end = std::min(keys_of(item), queries.end - item.lo);

@@ -1,8 +1,9 @@
-// The one inner product of attention, for every Highway target: a register block of C over vectors of columns.
+// The one inner product of attention, for every Highway target: a register block of C over vectors of
+// columns.
 //
-// Why not oneDNN for it: a block of 64 x 64 x 64 takes about 2 us of arithmetic in fp32, and the call alone costs one.
-// Why one kernel for all five products: A is read one element at a time and broadcast, so A and A^T differ by two
-// strides, and neither keys nor values are ever transposed.
+// Why not oneDNN for it: a block of 64 x 64 x 64 takes about 2 us of arithmetic in fp32, and the call alone
+// costs one. Why one kernel for all five products: A is read one element at a time and broadcast, so A and
+// A^T differ by two strides, and neither keys nor values are ever transposed.
 #if defined(EDGETRAIN_CORE_OPS_CPU_ATTENTION_KERNEL_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef EDGETRAIN_CORE_OPS_CPU_ATTENTION_KERNEL_INL_H_
 #undef EDGETRAIN_CORE_OPS_CPU_ATTENTION_KERNEL_INL_H_
@@ -37,13 +38,14 @@ HWY_INLINE void unrolled(const Body& body) {
 
 /// C (kRows x kVectors vectors) = A B, or += with kAdd. B and C row-major with strides, whole vectors.
 template <bool kAdd, int kRows, int kVectors>
-HWY_INLINE void product_block(std::int64_t depth, const Broadcast& a, const float* HWY_RESTRICT b, std::int64_t ldb,
-                              float* HWY_RESTRICT c, std::int64_t ldc) {
+HWY_INLINE void product_block(std::int64_t depth, const Broadcast& a, const float* HWY_RESTRICT b,
+                              std::int64_t ldb, float* HWY_RESTRICT c, std::int64_t ldc) {
   const D d;
   const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
   V sum[kRows][kVectors];
   unrolled<kRows>([&](auto i) {
-    unrolled<kVectors>([&](auto j) { sum[i][j] = kAdd ? hn::LoadU(d, c + i * ldc + j * lanes) : hn::Zero(d); });
+    unrolled<kVectors>(
+        [&](auto j) { sum[i][j] = kAdd ? hn::LoadU(d, c + i * ldc + j * lanes) : hn::Zero(d); });
   });
   const float* row[kRows];
   unrolled<kRows>([&](auto i) { row[i] = a.data + i * a.row; });
@@ -71,8 +73,8 @@ inline constexpr int kBlockVectors = 2;
 #endif
 
 template <bool kAdd, int kVectors>
-HWY_INLINE void product_rows(std::int64_t rows, std::int64_t depth, Broadcast a, const float* b, std::int64_t ldb,
-                             float* c, std::int64_t ldc) {
+HWY_INLINE void product_rows(std::int64_t rows, std::int64_t depth, Broadcast a, const float* b,
+                             std::int64_t ldb, float* c, std::int64_t ldc) {
   const auto next = [&](int count) {
     a.data += count * a.row;
     c += count * ldc;

@@ -1,4 +1,5 @@
-// Moving the rows of one head between tensors and the f32 tiles that attention computes in, and carving up scratch.
+// Moving the rows of one head between tensors and the f32 tiles that attention computes in, and carving up
+// scratch.
 #pragma once
 
 #include <omp.h>
@@ -14,8 +15,8 @@
 namespace edgetrain::cpu {
 
 /// Rows [first, first + count) of head `head`: a (count, head_dim) view.
-[[nodiscard]] inline Tensor head_rows(const Tensor& t, std::int64_t first, std::int64_t count, std::int64_t head,
-                                      std::int64_t head_dim) {
+[[nodiscard]] inline Tensor head_rows(const Tensor& t, std::int64_t first, std::int64_t count,
+                                      std::int64_t head, std::int64_t head_dim) {
   return t.row_range(first, count).col_range(head * head_dim, head_dim);
 }
 
@@ -28,27 +29,30 @@ struct F32Rows {
 /// f32 rows as they are; bf16 rows widened into `buffer`, dense.
 [[nodiscard]] inline F32Rows widened(const Tensor& rows, float* buffer) {
   if (rows.dtype == Dtype::f32) return {rows.as<float>(), rows.row_stride};
-  pack_rows({rows.data, rows.row_stride, false, rows.dtype}, rows.rows, rows.cols, buffer, Dtype::f32, rows.cols,
-            rows.rows, rows.cols);
+  pack_rows({rows.data, rows.row_stride, false, rows.dtype}, rows.rows, rows.cols, buffer, Dtype::f32,
+            rows.cols, rows.rows, rows.cols);
   return {buffer, rows.cols};
 }
 
 /// tile (head_dim, kQueryBlock) = rows^T; columns past rows.rows are zero.
 inline void load_transposed(const Tensor& rows, float* tile) {
-  pack_rows({rows.data, rows.row_stride, true, rows.dtype}, rows.cols, rows.rows, tile, Dtype::f32, kQueryBlock,
-            rows.cols, kQueryBlock);
+  pack_rows({rows.data, rows.row_stride, true, rows.dtype}, rows.cols, rows.rows, tile, Dtype::f32,
+            kQueryBlock, rows.cols, kQueryBlock);
 }
 
-/// rows = tile^T, the reverse of load_transposed. `buffer` holds rows.rows * rows.cols floats if rows are bf16.
+/// rows = tile^T, the reverse of load_transposed. `buffer` holds rows.rows * rows.cols floats if rows are
+/// bf16.
 inline void store_transposed(const float* tile, const Tensor& rows, float* buffer) {
   const bool wide = rows.dtype == Dtype::f32;
   float* to = wide ? rows.as<float>() : buffer;
   const std::int64_t ld = wide ? rows.row_stride : rows.cols;
-  pack_rows({tile, kQueryBlock, true, Dtype::f32}, rows.rows, rows.cols, to, Dtype::f32, ld, rows.rows, rows.cols);
+  pack_rows({tile, kQueryBlock, true, Dtype::f32}, rows.rows, rows.cols, to, Dtype::f32, ld, rows.rows,
+            rows.cols);
   if (!wide) narrow_rows(buffer, rows.cols, rows.rows, rows.cols, rows.as<std::uint16_t>(), rows.row_stride);
 }
 
-/// Hands out cache-line aligned pieces of a thread's scratch; from a null base it only counts, by the same calls.
+/// Hands out cache-line aligned pieces of a thread's scratch; from a null base it only counts, by the same
+/// calls.
 class ScratchCarver {
  public:
   explicit ScratchCarver(std::byte* base) : base_(base) {}
@@ -64,7 +68,8 @@ class ScratchCarver {
   std::int64_t bytes_ = 0;
 };
 
-/// task(index, thread) for every index, each by one thread of the team, as threads become free. Must not throw.
+/// task(index, thread) for every index, each by one thread of the team, as threads become free. Must not
+/// throw.
 template <typename Task>
 void for_tasks(const CpuEnv& env, std::int64_t count, const Task& task) {
   if (env.threads == 1 || count <= 1) {

@@ -34,8 +34,8 @@ HWY_BEFORE_NAMESPACE();
 namespace edgetrain::cpu {
 namespace HWY_NAMESPACE {
 
-// Per lane: the largest value so far and the sum of exp(x - largest). The sum is rescaled only when the maximum grows,
-// which stops soon after the start of a row.
+// Per lane: the largest value so far and the sum of exp(x - largest). The sum is rescaled only when the
+// maximum grows, which stops soon after the start of a row.
 struct Running {
   V maximum, sum;
 };
@@ -113,8 +113,8 @@ void ignored_row(const Tensor& loss, const Tensor& dlogits, std::int64_t r) {
   std::memset(dlogits.data + r * dlogits.row_stride * size_of(dlogits.dtype), 0, bytes);
 }
 
-void row_kernel(const Tensor& logits, std::int32_t target, const Tensor& loss, const Tensor& dlogits, float scale,
-                std::int64_t r) {
+void row_kernel(const Tensor& logits, std::int32_t target, const Tensor& loss, const Tensor& dlogits,
+                float scale, std::int64_t r) {
   if (target == kIgnored) {
     ignored_row(loss, dlogits, r);
     return;
@@ -154,19 +154,23 @@ void check_targets(const Tensor& targets, std::int64_t vocab) {
   for (std::int64_t r = 0; r < targets.rows; ++r) {
     const std::int32_t id = *targets.row<std::int32_t>(r);
     if (id == kIgnored || (id >= 0 && id < vocab)) continue;
-    throw Error(ErrorClass::data, fmt::format("target {} in row {} is outside the vocabulary of {}", id, r, vocab));
+    throw Error(ErrorClass::data,
+                fmt::format("target {} in row {} is outside the vocabulary of {}", id, r, vocab));
   }
 }
 
 }  // namespace
 
-void cross_entropy(const CpuEnv& env, Tensor logits, Tensor targets, Tensor loss, Tensor dlogits, float scale) {
+void cross_entropy(const CpuEnv& env, Tensor logits, Tensor targets, Tensor loss, Tensor dlogits,
+                   float scale) {
   ET_CHECK(logits.dtype == Dtype::f32 && targets.dtype == Dtype::i32 && loss.dtype == Dtype::f32 &&
                targets.rows == logits.rows && loss.rows == logits.rows,
-           "cross_entropy: logits ({}, {}), targets ({}), loss ({})", logits.rows, logits.cols, targets.rows, loss.rows);
+           "cross_entropy: logits ({}, {}), targets ({}), loss ({})", logits.rows, logits.cols, targets.rows,
+           loss.rows);
   ET_CHECK(dlogits.absent() || (dlogits.rows == logits.rows && dlogits.cols == logits.cols &&
                                 (dlogits.dtype == Dtype::f32 || dlogits.dtype == Dtype::bf16)),
-           "cross_entropy: logits ({}, {}), dlogits ({}, {})", logits.rows, logits.cols, dlogits.rows, dlogits.cols);
+           "cross_entropy: logits ({}, {}), dlogits ({}, {})", logits.rows, logits.cols, dlogits.rows,
+           dlogits.cols);
   check_targets(targets, logits.cols);
   for_parts(env, logits.rows, 1, logits.bytes(), [&](Part rows) {
     for (std::int64_t r = rows.begin; r < rows.end; ++r) {

@@ -1,7 +1,7 @@
 // What every cpu operator is given: scratch, the size of its OpenMP team, and how bf16 is multiplied.
 //
-// Bits: the operators of this folder cut their work into tasks by shape alone and let one thread do one task in a
-// fixed order, so no result depends on `threads`. There is no separate canonical code path to keep true.
+// Bits: the operators of this folder cut their work into tasks by shape alone and let one thread do one task
+// in a fixed order, so no result depends on `threads`. There is no separate canonical code path to keep true.
 #pragma once
 
 #include <cstdint>
@@ -13,8 +13,8 @@ namespace edgetrain::cpu {
 /// True where oneDNN multiplies bf16 in hardware (AVX512-BF16 or AMX), as far as ONEDNN_MAX_CPU_ISA lets it.
 [[nodiscard]] bool hardware_multiplies_bf16();
 
-/// Borrowed by operators for one call. Formulas (`..._scratch_bytes`) read everything but the workspace, which may
-/// be a dry one.
+/// Borrowed by operators for one call. Formulas (`..._scratch_bytes`) read everything but the workspace,
+/// which may be a dry one.
 struct CpuEnv {
   Workspace& workspace;
   int threads = 1;  // size of the OpenMP team; 1: no parallel region at all

@@ -14,9 +14,9 @@
 namespace edgetrain::cpu {
 namespace {
 
-// oneDNN's memory objects, made once per plan: a product only points them at its tiles. Source, destination, bias and
-// scratchpad belong to one thread; the tiles of B are shared, and pointed at before the threads part (oneDNN zeroes
-// a blocked tile's padding when it is told the address).
+// oneDNN's memory objects, made once per plan: a product only points them at its tiles. Source, destination,
+// bias and scratchpad belong to one thread; the tiles of B are shared, and pointed at before the threads part
+// (oneDNN zeroes a blocked tile's padding when it is told the address).
 struct TileArgs {
   dnnl::memory src, dst, bias, scratch;
 };
@@ -46,13 +46,16 @@ struct ShapeHash {
 
 void make_objects(Entry& entry, const dnnl::engine& engine) {
   const GemmPlan& plan = entry.plan;
-  const auto memory = [&](const dnnl::memory::desc& desc) { return dnnl::memory(desc, engine, DNNL_MEMORY_NONE); };
+  const auto memory = [&](const dnnl::memory::desc& desc) {
+    return dnnl::memory(desc, engine, DNNL_MEMORY_NONE);
+  };
   for (int t = 0; t < plan.team; ++t) {
     ThreadObjects objects{dnnl::stream(engine), {}};
     for (std::size_t i = 0; i < kTileKinds; ++i) {
       if (!plan.kernels[i]) continue;
       const auto& desc = plan.kernels[i]->desc;
-      objects.tiles[i] = {memory(desc.src_desc()), memory(desc.dst_desc()), {}, memory(desc.scratchpad_desc())};
+      objects.tiles[i] = {
+          memory(desc.src_desc()), memory(desc.dst_desc()), {}, memory(desc.scratchpad_desc())};
       if (desc.bias_desc().get_size() > 0) objects.tiles[i].bias = memory(desc.bias_desc());
     }
     entry.threads.push_back(std::move(objects));
@@ -61,7 +64,8 @@ void make_objects(Entry& entry, const dnnl::engine& engine) {
   for (std::size_t edges = 0; edges < entry.b.size(); ++edges) {
     for (std::size_t i = 0; i < kTileKinds; ++i) {
       if (!plan.kernels[i] || ((i >> 1U) & 3U) != edges) continue;
-      while (entry.b[edges].size() < group_tiles) entry.b[edges].push_back(memory(plan.kernels[i]->desc.weights_desc()));
+      while (entry.b[edges].size() < group_tiles)
+        entry.b[edges].push_back(memory(plan.kernels[i]->desc.weights_desc()));
     }
   }
 }
@@ -69,7 +73,8 @@ void make_objects(Entry& entry, const dnnl::engine& engine) {
 // One call of run(): the plan, the addresses, and what every thread of the team does.
 class Product {
  public:
-  Product(Entry& entry, const Tensor& a, const Tensor& b, const Tensor& c, const Tensor& bias, std::byte* scratch)
+  Product(Entry& entry, const Tensor& a, const Tensor& b, const Tensor& c, const Tensor& bias,
+          std::byte* scratch)
       : entry_(entry), plan_(entry.plan), a_(a), b_(b), c_(c), bias_(bias), scratch_(scratch) {}
 
   void run() {
@@ -98,7 +103,8 @@ class Product {
     if (plan_.accumulator == Accumulator::full) finish_all();
   }
 
-  // The work-sharing loops below are orphaned: without a region they run on the one thread. Each ends in a barrier.
+  // The work-sharing loops below are orphaned: without a region they run on the one thread. Each ends in a
+  // barrier.
 
   void point_at_b(std::int64_t kp, std::int64_t first, std::int64_t tiles) {
 #pragma omp single
@@ -130,8 +136,8 @@ class Product {
     const TileKernel& kernel = plan_.kernel(kind);
     auto& objects = entry_.threads[static_cast<std::size_t>(thread)];
     TileArgs& args = objects.tiles[kind.index()];
-    note(dnnl_memory_set_data_handle(args.src.get(), plan_.pack_a ? of_thread(thread) + plan_.scratch.packed_a
-                                                                  : source_a(row, kp)));
+    note(dnnl_memory_set_data_handle(
+        args.src.get(), plan_.pack_a ? of_thread(thread) + plan_.scratch.packed_a : source_a(row, kp)));
     note(dnnl_memory_set_data_handle(args.dst.get(), destination(thread, row, col)));
     note(dnnl_memory_set_data_handle(args.scratch.get(), of_thread(thread) + plan_.scratch.primitive));
     std::array<dnnl_exec_arg_t, 5> list{{{DNNL_ARG_SRC, args.src.get()},
@@ -146,13 +152,14 @@ class Product {
     note(dnnl_primitive_execute(kernel.primitive.get(), objects.stream.get(), count, list.data()));
     if (plan_.accumulator == Accumulator::tile) {
       const std::int64_t n = plan_.cols.size(col);
-      finish(destination(thread, row, col), n, plan_.rows.begin(row), plan_.rows.size(row), plan_.cols.begin(col), n);
+      finish(destination(thread, row, col), n, plan_.rows.begin(row), plan_.rows.size(row),
+             plan_.cols.begin(col), n);
     }
   }
 
   // c (rows x cols at row, col) takes what was accumulated in f32.
-  void finish(const std::byte* acc, std::int64_t acc_ld, std::int64_t row, std::int64_t rows, std::int64_t col,
-              std::int64_t cols) {
+  void finish(const std::byte* acc, std::int64_t acc_ld, std::int64_t row, std::int64_t rows,
+              std::int64_t col, std::int64_t cols) {
     const auto* from = reinterpret_cast<const float*>(acc);
     const auto& s = plan_.shape;
     if (s.out == Dtype::bf16) {
@@ -178,8 +185,8 @@ class Product {
       pack_pairs(source, k, n, tile + slice * padded * kPackColumns * size, padded);
     } else {
       const std::int64_t padded = (k + 15) / 16 * 16;
-      pack_rows(source, k, n, tile + slice * padded * kPackColumns * size, plan_.tile_dtype, kPackColumns, padded,
-                kPackColumns);
+      pack_rows(source, k, n, tile + slice * padded * kPackColumns * size, plan_.tile_dtype, kPackColumns,
+                padded, kPackColumns);
     }
   }
 
@@ -231,9 +238,12 @@ class Product {
   [[nodiscard]] std::byte* destination(int thread, std::int64_t row, std::int64_t col) const {
     const std::int64_t i = plan_.rows.begin(row), j = plan_.cols.begin(col);
     switch (plan_.accumulator) {
-      case Accumulator::tile: return of_thread(thread) + plan_.scratch.tile_acc;
-      case Accumulator::full: return scratch_ + plan_.scratch.full_acc + (i * plan_.shape.n + j) * 4;
-      case Accumulator::none: break;
+      case Accumulator::tile:
+        return of_thread(thread) + plan_.scratch.tile_acc;
+      case Accumulator::full:
+        return scratch_ + plan_.scratch.full_acc + (i * plan_.shape.n + j) * 4;
+      case Accumulator::none:
+        break;
     }
     return c_.data + (i * plan_.shape.ldc + j) * size_of(plan_.shape.out);
   }
@@ -311,7 +321,8 @@ void Gemm::run(Tensor a, bool trans_a, Tensor b, bool trans_b, Tensor c, float b
   Product(entry, a, b, c, bias, impl_->env.workspace.take(entry.plan.scratch.total)).run();
 }
 
-std::int64_t Gemm::scratch_bytes(Tensor a, bool trans_a, Tensor b, bool trans_b, Tensor c, float beta, Tensor bias) {
+std::int64_t Gemm::scratch_bytes(Tensor a, bool trans_a, Tensor b, bool trans_b, Tensor c, float beta,
+                                 Tensor bias) {
   return impl_->find(product_shape(a, trans_a, b, trans_b, c, beta, bias)).plan.scratch.total;
 }
 

@@ -14,7 +14,8 @@ HWY_BEFORE_NAMESPACE();
 namespace edgetrain::cpu {
 namespace HWY_NAMESPACE {
 
-// A row of the source as 32-bit elements: as they are, bf16 widened, or pairs of bf16 (which need not lie on 4 bytes).
+// A row of the source as 32-bit elements: as they are, bf16 widened, or pairs of bf16 (which need not lie on
+// 4 bytes).
 struct Pair {
   std::uint16_t first, second;
 };
@@ -33,7 +34,8 @@ HWY_INLINE void transpose_4x4(const Row& row, std::uint32_t* dst, std::int64_t d
     for (int j = 0; j < 4; ++j) dst[j * dst_ld + i] = load1(row(i) + j);
   }
 }
-HWY_INLINE void transpose_8x8(const std::uint16_t* src, std::int64_t src_ld, std::uint16_t* dst, std::int64_t dst_ld) {
+HWY_INLINE void transpose_8x8(const std::uint16_t* src, std::int64_t src_ld, std::uint16_t* dst,
+                              std::int64_t dst_ld) {
   for (int i = 0; i < 8; ++i) {
     for (int j = 0; j < 8; ++j) dst[j * dst_ld + i] = src[i * src_ld + j];
   }
@@ -47,7 +49,8 @@ HWY_INLINE void zip8(const std::uint16_t* row0, const std::uint16_t* row1, std::
 
 #else
 
-// 128-bit blocks on every target: wider shuffles gain nothing, since the stores, one per row of dst, are the limit.
+// 128-bit blocks on every target: wider shuffles gain nothing, since the stores, one per row of dst, are the
+// limit.
 using U32x4 = hn::CappedTag<std::uint32_t, 4>;
 using U64x2 = hn::CappedTag<std::uint64_t, 2>;
 using U16x8 = hn::CappedTag<std::uint16_t, 8>;
@@ -64,15 +67,18 @@ HWY_INLINE void transpose_4x4(const Row& row, std::uint32_t* dst, std::int64_t d
   const U32x4 d;
   const U64x2 d64;
   const auto r0 = load4(row(0)), r1 = load4(row(1)), r2 = load4(row(2)), r3 = load4(row(3));
-  const auto a = hn::BitCast(d64, hn::InterleaveLower(d, r0, r1)), b = hn::BitCast(d64, hn::InterleaveLower(d, r2, r3));
-  const auto e = hn::BitCast(d64, hn::InterleaveUpper(d, r0, r1)), f = hn::BitCast(d64, hn::InterleaveUpper(d, r2, r3));
+  const auto a = hn::BitCast(d64, hn::InterleaveLower(d, r0, r1)),
+             b = hn::BitCast(d64, hn::InterleaveLower(d, r2, r3));
+  const auto e = hn::BitCast(d64, hn::InterleaveUpper(d, r0, r1)),
+             f = hn::BitCast(d64, hn::InterleaveUpper(d, r2, r3));
   hn::StoreU(hn::BitCast(d, hn::InterleaveLower(d64, a, b)), d, dst);
   hn::StoreU(hn::BitCast(d, hn::InterleaveUpper(d64, a, b)), d, dst + dst_ld);
   hn::StoreU(hn::BitCast(d, hn::InterleaveLower(d64, e, f)), d, dst + 2 * dst_ld);
   hn::StoreU(hn::BitCast(d, hn::InterleaveUpper(d64, e, f)), d, dst + 3 * dst_ld);
 }
 
-HWY_INLINE void transpose_8x8(const std::uint16_t* src, std::int64_t src_ld, std::uint16_t* dst, std::int64_t dst_ld) {
+HWY_INLINE void transpose_8x8(const std::uint16_t* src, std::int64_t src_ld, std::uint16_t* dst,
+                              std::int64_t dst_ld) {
   const U16x8 d;
   const U32x4 d32;
   const U64x2 d64;
@@ -101,13 +107,14 @@ HWY_INLINE void zip8(const std::uint16_t* row0, const std::uint16_t* row1, std::
 
 #endif
 
-// dst (cols, rows) = src (rows, cols)^T in square blocks of one cache line on a side. small(r, c, to, to_ld) turns a
-// kSmall x kSmall block; one(r, c) is an element. Where rows of dst are a multiple of 4 KiB apart, their lines push each
-// other out of the L1 cache between their parts: then a block is turned in a buffer and written in whole lines. (Always
-// would be slower: the processor cannot forward four small stores to one large load.)
+// dst (cols, rows) = src (rows, cols)^T in square blocks of one cache line on a side. small(r, c, to, to_ld)
+// turns a kSmall x kSmall block; one(r, c) is an element. Where rows of dst are a multiple of 4 KiB apart,
+// their lines push each other out of the L1 cache between their parts: then a block is turned in a buffer and
+// written in whole lines. (Always would be slower: the processor cannot forward four small stores to one
+// large load.)
 template <std::int64_t kSmall, std::int64_t kSide, typename T, typename Small, typename One>
-HWY_INLINE void transpose_blocks(std::int64_t rows, std::int64_t cols, T* dst, std::int64_t dst_ld, const Small& small,
-                                 const One& one) {
+HWY_INLINE void transpose_blocks(std::int64_t rows, std::int64_t cols, T* dst, std::int64_t dst_ld,
+                                 const Small& small, const One& one) {
   constexpr auto kSize = static_cast<std::int64_t>(sizeof(T));
   HWY_ALIGN T block[kSide * kSide];
   const bool buffered = dst_ld * kSize % 4096 == 0;
@@ -131,7 +138,8 @@ HWY_INLINE void transpose_blocks(std::int64_t rows, std::int64_t cols, T* dst, s
 
 // row(r): the address of a source row.
 template <typename Row>
-void transpose32(const Row& row, std::int64_t rows, std::int64_t cols, std::uint32_t* dst, std::int64_t dst_ld) {
+void transpose32(const Row& row, std::int64_t rows, std::int64_t cols, std::uint32_t* dst,
+                 std::int64_t dst_ld) {
   constexpr std::int64_t kSide = 16;
   transpose_blocks<4, kSide>(
       rows, cols, dst, dst_ld,
@@ -198,8 +206,8 @@ void rows_to_32(const T* src, std::int64_t ld, bool transposed, std::int64_t row
   }
 }
 
-void rows_to_16(const std::uint16_t* src, std::int64_t ld, bool transposed, std::int64_t rows, std::int64_t cols,
-                std::uint16_t* dst, std::int64_t dst_ld) {
+void rows_to_16(const std::uint16_t* src, std::int64_t ld, bool transposed, std::int64_t rows,
+                std::int64_t cols, std::uint16_t* dst, std::int64_t dst_ld) {
   if (transposed) {
     transpose16(src, ld, cols, rows, dst, dst_ld);
     return;
@@ -228,7 +236,8 @@ void pairs_kernel(const PackSource& src, std::int64_t rows, std::int64_t cols, v
   const auto* from = static_cast<const std::uint16_t*>(src.data);
   auto* to = static_cast<std::uint16_t*>(dst);
   const std::int64_t pairs = rows / 2;
-  if (src.transposed) {  // two neighbours along k are neighbours in memory: a pair moves like one 32-bit element
+  if (src.transposed) {  // two neighbours along k are neighbours in memory: a pair moves like one 32-bit
+                         // element
     const auto row = [&](std::int64_t c) { return reinterpret_cast<const Pair*>(from + c * src.ld); };
     transpose32(row, cols, pairs, static_cast<std::uint32_t*>(dst), kPackColumns);
   } else {
@@ -243,8 +252,8 @@ void pairs_kernel(const PackSource& src, std::int64_t rows, std::int64_t cols, v
   }
 }
 
-void narrow_kernel(const float* acc, std::int64_t acc_ld, std::int64_t rows, std::int64_t cols, std::uint16_t* c,
-                   std::int64_t c_ld) {
+void narrow_kernel(const float* acc, std::int64_t acc_ld, std::int64_t rows, std::int64_t cols,
+                   std::uint16_t* c, std::int64_t c_ld) {
   for (std::int64_t r = 0; r < rows; ++r) narrow_row(acc + r * acc_ld, cols, c + r * c_ld);
 }
 
@@ -252,7 +261,8 @@ void add_row(const float* acc, std::int64_t n, float* c) {
   const D d;
   const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
   std::int64_t i = 0;
-  for (; i + lanes <= n; i += lanes) hn::StoreU(hn::Add(hn::LoadU(d, c + i), hn::LoadU(d, acc + i)), d, c + i);
+  for (; i + lanes <= n; i += lanes)
+    hn::StoreU(hn::Add(hn::LoadU(d, c + i), hn::LoadU(d, acc + i)), d, c + i);
   for (; i < n; ++i) c[i] += acc[i];
 }
 
@@ -285,21 +295,23 @@ void pack_rows(const PackSource& src, std::int64_t rows, std::int64_t cols, void
   if (padded_rows != rows || padded_cols != cols) {
     const std::int64_t size = size_of(dst_dtype);
     for (std::int64_t r = 0; r < padded_rows; ++r) {
-      std::memset(static_cast<std::byte*>(dst) + r * dst_ld * size, 0, static_cast<std::size_t>(padded_cols * size));
+      std::memset(static_cast<std::byte*>(dst) + r * dst_ld * size, 0,
+                  static_cast<std::size_t>(padded_cols * size));
     }
   }
   HWY_DYNAMIC_DISPATCH(rows_kernel)(src, rows, cols, dst, dst_dtype, dst_ld);
 }
 
-void pack_pairs(const PackSource& src, std::int64_t rows, std::int64_t cols, void* dst, std::int64_t padded_rows) {
+void pack_pairs(const PackSource& src, std::int64_t rows, std::int64_t cols, void* dst,
+                std::int64_t padded_rows) {
   if (padded_rows != rows || cols != kPackColumns) {
     std::memset(dst, 0, static_cast<std::size_t>(padded_rows * kPackColumns * size_of(Dtype::bf16)));
   }
   HWY_DYNAMIC_DISPATCH(pairs_kernel)(src, rows, cols, dst);
 }
 
-void narrow_rows(const float* acc, std::int64_t acc_ld, std::int64_t rows, std::int64_t cols, std::uint16_t* c,
-                 std::int64_t c_ld) {
+void narrow_rows(const float* acc, std::int64_t acc_ld, std::int64_t rows, std::int64_t cols,
+                 std::uint16_t* c, std::int64_t c_ld) {
   HWY_DYNAMIC_DISPATCH(narrow_kernel)(acc, acc_ld, rows, cols, c, c_ld);
 }
 

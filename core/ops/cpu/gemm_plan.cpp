@@ -16,8 +16,8 @@ using Type = dnnl::memory::data_type;
 constexpr std::int64_t kFewRows = 24;
 // Less work than this is done before a second thread has woken up.
 constexpr std::int64_t kSerialFlops = 400'000;
-// B is packed whole up to here, because a tile must be whole rows of C; beyond (logits of a large vocabulary) in panels,
-// and tiles go through scratch.
+// B is packed whole up to here, because a tile must be whole rows of C; beyond (logits of a large vocabulary)
+// in panels, and tiles go through scratch.
 constexpr std::int64_t kPackedBytes = std::int64_t{64} << 20;
 constexpr std::int64_t kPanelBytes = std::int64_t{16} << 20;
 // Packed K is cut in panels of this many; K up to kWholeDepth stays whole.
@@ -37,32 +37,36 @@ std::int64_t even_tile(std::int64_t total, std::int64_t most, std::int64_t grain
   return std::min(total, round_up((total + parts - 1) / parts, grain));
 }
 
-dnnl::memory::desc strided(std::int64_t rows, std::int64_t cols, Dtype dtype, bool transposed, std::int64_t ld) {
+dnnl::memory::desc strided(std::int64_t rows, std::int64_t cols, Dtype dtype, bool transposed,
+                           std::int64_t ld) {
   const dnnl::memory::dims strides = transposed ? dnnl::memory::dims{1, ld} : dnnl::memory::dims{ld, 1};
   return {{rows, cols}, type_of(dtype), strides};
 }
 
 Tag blocked_tag(Dtype dtype) { return dtype == Dtype::bf16 ? Tag::BA16a64b2a : Tag::BA16a64b; }
 
-std::int64_t row_stride(const Tensor& t) { return t.rows <= 1 ? std::max<std::int64_t>(t.cols, 1) : t.row_stride; }
+std::int64_t row_stride(const Tensor& t) {
+  return t.rows <= 1 ? std::max<std::int64_t>(t.cols, 1) : t.row_stride;
+}
 
 }  // namespace
 
-ProductShape product_shape(const Tensor& a, bool trans_a, const Tensor& b, bool trans_b, const Tensor& c, float beta,
-                     const Tensor& bias) {
+ProductShape product_shape(const Tensor& a, bool trans_a, const Tensor& b, bool trans_b, const Tensor& c,
+                           float beta, const Tensor& bias) {
   ProductShape s;
   s.m = c.rows;
   s.n = c.cols;
   s.k = trans_a ? a.rows : a.cols;
   ET_CHECK((trans_a ? a.cols : a.rows) == s.m && (trans_b ? b.rows : b.cols) == s.n &&
                (trans_b ? b.cols : b.rows) == s.k,
-           "gemm: a ({}, {}){} times b ({}, {}){} is not ({}, {})", a.rows, a.cols, trans_a ? "^T" : "", b.rows, b.cols,
-           trans_b ? "^T" : "", s.m, s.n);
+           "gemm: a ({}, {}){} times b ({}, {}){} is not ({}, {})", a.rows, a.cols, trans_a ? "^T" : "",
+           b.rows, b.cols, trans_b ? "^T" : "", s.m, s.n);
   ET_CHECK(a.dtype == b.dtype && (a.dtype == Dtype::f32 || a.dtype == Dtype::bf16), "gemm: a is {}, b is {}",
            name_of(a.dtype), name_of(b.dtype));
   ET_CHECK(c.dtype == Dtype::f32 || c.dtype == a.dtype, "gemm: c is {}, a and b are {}", name_of(c.dtype),
            name_of(a.dtype));
-  ET_CHECK(beta == 0.0F || (beta == 1.0F && c.dtype == Dtype::f32), "gemm: beta {} with {} c", beta, name_of(c.dtype));
+  ET_CHECK(beta == 0.0F || (beta == 1.0F && c.dtype == Dtype::f32), "gemm: beta {} with {} c", beta,
+           name_of(c.dtype));
   s.has_bias = !bias.absent();
   if (s.has_bias) {
     ET_CHECK(bias.rows == 1 && bias.cols == s.n && bias.dtype == a.dtype && beta == 0.0F,
@@ -102,10 +106,11 @@ void GemmPlan::cut(int threads) {
   depth = {s.k, pack_b && s.k > kWholeDepth ? kDepthTile : s.k};
   const std::int64_t size = size_of(tile_dtype);
   const bool widened_result = widen && s.out == Dtype::bf16;
-  const bool whole_n = blocked_b && !widened_result && s.ldc == s.n && s.n * depth.tile * size <= kPackedBytes;
+  const bool whole_n =
+      blocked_b && !widened_result && s.ldc == s.n && s.n * depth.tile * size <= kPackedBytes;
   cols = {s.n, whole_n ? s.n : even_tile(s.n, kColumnTile, kPackColumns)};
-  // A tile may be written into c itself if c takes f32 (or one rounding) and, for the packed way, if the tile is all of
-  // a dense row.
+  // A tile may be written into c itself if c takes f32 (or one rounding) and, for the packed way, if the tile
+  // is all of a dense row.
   const bool direct = depth.count() > 1 ? s.out == Dtype::f32 && (whole_n || !blocked_b)
                                         : whole_n || (!blocked_b && !widened_result);
   accumulator = direct ? Accumulator::none : depth.count() > 1 ? Accumulator::full : Accumulator::tile;
@@ -114,19 +119,18 @@ void GemmPlan::cut(int threads) {
   const std::int64_t share = (s.m * cols.count() + kTasks - 1) / kTasks;
   rows = {s.m, std::min(s.m, std::clamp(share / kLeastRows * kLeastRows, kLeastRows, kMostRows))};
   pack_a = widen || (blocked_b && (s.trans_a || s.lda != depth.tile));
-  const std::int64_t panel = std::max<std::int64_t>(1, kPanelBytes / (cols.tile * depth.tile * size)) * cols.tile;
+  const std::int64_t panel =
+      std::max<std::int64_t>(1, kPanelBytes / (cols.tile * depth.tile * size)) * cols.tile;
   group_cols = pack_b ? std::min(panel, cols.count() * cols.tile) : cols.count() * cols.tile;
 }
 
-std::int64_t GemmPlan::tile_ldc() const {
-  return accumulator == Accumulator::full ? shape.n : shape.ldc;
-}
+std::int64_t GemmPlan::tile_ldc() const { return accumulator == Accumulator::full ? shape.n : shape.ldc; }
 
 dnnl::matmul::primitive_desc GemmPlan::describe_tile(const dnnl::engine& engine, TileKind kind) const {
   const auto last = [](const Cut& cut, bool edge) { return edge ? cut.size(cut.count() - 1) : cut.tile; };
   const std::int64_t m = last(rows, kind.edge_m), n = last(cols, kind.edge_n), k = last(depth, kind.edge_k);
-  const auto src = pack_a ? strided(m, k, tile_dtype, false, k)
-                          : strided(m, k, tile_dtype, shape.trans_a, shape.lda);
+  const auto src =
+      pack_a ? strided(m, k, tile_dtype, false, k) : strided(m, k, tile_dtype, shape.trans_a, shape.lda);
   const auto weights = blocked_b ? dnnl::memory::desc({k, n}, type_of(tile_dtype), Tag::any)
                        : pack_b  ? strided(k, n, tile_dtype, false, cols.tile)
                                  : strided(k, n, tile_dtype, shape.trans_b, shape.ldb);
@@ -157,7 +161,8 @@ void GemmPlan::describe(const dnnl::engine& engine) {
     if (!used) continue;
     kernels[index] = std::make_unique<TileKernel>(TileKernel{describe_tile(engine, kind), {}});
     const auto weights = kernels[index]->desc.weights_desc();
-    if (blocked_b && weights != dnnl::memory::desc(weights.dims(), weights.data_type(), blocked_tag(tile_dtype))) {
+    if (blocked_b &&
+        weights != dnnl::memory::desc(weights.dims(), weights.data_type(), blocked_tag(tile_dtype))) {
       blocked_b = false;  // this processor's kernels want B plain
       cut(team);
       describe(engine);
@@ -169,9 +174,10 @@ void GemmPlan::describe(const dnnl::engine& engine) {
 void GemmPlan::lay_out() {
   const std::int64_t size = size_of(tile_dtype);
   const std::int64_t depth_block = tile_dtype == Dtype::bf16 ? 32 : 16;
-  packed_b_tile_bytes = !pack_b     ? 0
-                        : blocked_b ? round_up(cols.tile, kPackColumns) * round_up(depth.tile, depth_block) * size
-                                    : aligned(cols.tile * depth.tile * size);
+  packed_b_tile_bytes = !pack_b ? 0
+                        : blocked_b
+                            ? round_up(cols.tile, kPackColumns) * round_up(depth.tile, depth_block) * size
+                            : aligned(cols.tile * depth.tile * size);
   std::int64_t primitive_bytes = 0;
   for (const auto& kernel : kernels) {
     if (!kernel) continue;
@@ -182,12 +188,12 @@ void GemmPlan::lay_out() {
   s.packed_b = 0;
   s.bias = packed_b_tile_bytes * (group_cols / cols.tile);
   s.full_acc = s.bias + (widen && shape.has_bias ? aligned(shape.n * size_of(Dtype::f32)) : 0);
-  s.threads = s.full_acc +
-              (accumulator == Accumulator::full ? aligned(shape.m * shape.n * size_of(Dtype::f32)) : 0);
+  s.threads =
+      s.full_acc + (accumulator == Accumulator::full ? aligned(shape.m * shape.n * size_of(Dtype::f32)) : 0);
   s.packed_a = 0;
   s.tile_acc = pack_a ? aligned(rows.tile * depth.tile * size) : 0;
-  s.primitive =
-      s.tile_acc + (accumulator == Accumulator::tile ? aligned(rows.tile * cols.tile * size_of(Dtype::f32)) : 0);
+  s.primitive = s.tile_acc +
+                (accumulator == Accumulator::tile ? aligned(rows.tile * cols.tile * size_of(Dtype::f32)) : 0);
   s.thread_bytes = s.primitive + aligned(primitive_bytes);
   s.total = s.threads + s.thread_bytes * team;
 }

@@ -1,9 +1,13 @@
-// How one shape of matrix product is cut and computed: tile sizes, what is packed, the oneDNN kernels, the scratch.
+// How one shape of matrix product is cut and computed: tile sizes, what is packed, the oneDNN kernels, the
+// scratch.
 //
 // Internal to gemm.cpp and its tests. Two ways, by what oneDNN 2.6 offers:
-//   packed: B in blocks of 64 columns, the A tile and the C tile dense. Fastest (its "brgemm"), but it takes no row
-//           strides, so A is packed unless it is dense, and a tile of a strided or very wide C goes through scratch.
-//   plain:  B and A as they are (its "gemm"), any strides: a few rows, where a copy of B costs more than it saves, and
+//   packed: B in blocks of 64 columns, the A tile and the C tile dense. Fastest (its "brgemm"), but it takes
+//   no row
+//           strides, so A is packed unless it is dense, and a tile of a strided or very wide C goes through
+//           scratch.
+//   plain:  B and A as they are (its "gemm"), any strides: a few rows, where a copy of B costs more than it
+//   saves, and
 //           processors without AVX-512.
 // Widened bf16 is fp32 by either way, from tiles that were widened into scratch.
 #pragma once
@@ -28,8 +32,8 @@ struct ProductShape {
   [[nodiscard]] bool operator==(const ProductShape&) const = default;
 };
 /// Checks shapes and dtypes as Ops::gemm states them: Error(internal).
-[[nodiscard]] ProductShape product_shape(const Tensor& a, bool trans_a, const Tensor& b, bool trans_b, const Tensor& c,
-                                   float beta, const Tensor& bias);
+[[nodiscard]] ProductShape product_shape(const Tensor& a, bool trans_a, const Tensor& b, bool trans_b,
+                                         const Tensor& c, float beta, const Tensor& bias);
 
 /// Which tile a kernel is for. Edge: the last tile of a dimension that its size does not divide.
 struct TileKind {
@@ -84,8 +88,9 @@ class GemmPlan {
   Dtype tile_out = Dtype::f32;    // of what it writes
   int team = 1;                   // threads worth waking for this much work
   Cut rows, cols, depth;
-  std::int64_t group_cols = 0;    // columns of C whose B panel is in scratch at one time; a multiple of cols.tile
-  bool blocked_b = false;         // packed B in oneDNN's 64-column blocks
+  std::int64_t group_cols =
+      0;                   // columns of C whose B panel is in scratch at one time; a multiple of cols.tile
+  bool blocked_b = false;  // packed B in oneDNN's 64-column blocks
   bool pack_a = false, pack_b = false;
   bool widen = false;
   Accumulator accumulator = Accumulator::none;

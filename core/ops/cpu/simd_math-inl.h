@@ -1,7 +1,7 @@
 // e^x as softmax needs it, for every Highway target; included once per target (foreach_target).
 //
-// Why not hwy/contrib/math: softmax takes differences from a maximum, so overflow cannot happen and results below the
-// smallest normal number may be zero. Without those cases e^x takes two thirds of the instructions.
+// Why not hwy/contrib/math: softmax takes differences from a maximum, so overflow cannot happen and results
+// below the smallest normal number may be zero. Without those cases e^x takes two thirds of the instructions.
 // Its error is measured over the whole range by tests/core/ops/cpu/simd_math_test.cpp.
 #if defined(EDGETRAIN_CORE_OPS_CPU_SIMD_MATH_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef EDGETRAIN_CORE_OPS_CPU_SIMD_MATH_INL_H_
@@ -22,7 +22,8 @@ namespace hn = hwy::HWY_NAMESPACE;
 template <class Tag>
 HWY_INLINE hn::Vec<Tag> exp_of_difference(Tag d, hn::Vec<Tag> x) {
   const hn::RebindToSigned<Tag> di;
-  // Adding 1.5 * 2^23 rounds to an integer and leaves that integer in the low bits, ready to become an exponent.
+  // Adding 1.5 * 2^23 rounds to an integer and leaves that integer in the low bits, ready to become an
+  // exponent.
   const auto magic = hn::Set(d, 12582912.0F);
   const auto shifted = hn::MulAdd(x, hn::Set(d, 1.44269504088896341F), magic);
   const auto n = hn::Sub(shifted, magic);

@@ -79,7 +79,9 @@ class FaultyDisk final : public Disk {
   }
   int exchange(const std::filesystem::path& a, const std::filesystem::path& b) override {
     if (const int fault = step()) return fault;
-    return can_exchange ? disk_.exchange(a, b) : -EINVAL;
+    if (!can_exchange) return -EINVAL;
+    moved(a, b);  // b, which was there before, is flushed
+    return disk_.exchange(a, b);
   }
   int make_folder(const std::filesystem::path& path, mode_t mode) override {
     if (const int fault = step()) return fault;

@@ -11,7 +11,9 @@
 namespace edgetrain {
 namespace {
 
-std::int64_t of(const Pool& pool, Category category) { return pool.by_category()[static_cast<std::size_t>(category)]; }
+std::int64_t of(const Pool& pool, Category category) {
+  return pool.by_category()[static_cast<std::size_t>(category)];
+}
 
 TEST(Pool, CountsPerCategoryAndRemembersThePeak) {
   Pool pool(Tier::device, 10'000);
@@ -21,7 +23,8 @@ TEST(Pool, CountsPerCategoryAndRemembersThePeak) {
     EXPECT_EQ(of(pool, Category::params), 4'001);
     EXPECT_EQ(of(pool, Category::comm), 5'999);
     EXPECT_EQ(pool.in_use(), 10'000);  // the cap itself may be used
-    EXPECT_TRUE(std::all_of(params.data(), params.data() + params.bytes(), [](std::byte b) { return b == std::byte{0}; }));
+    EXPECT_TRUE(std::all_of(params.data(), params.data() + params.bytes(),
+                            [](std::byte b) { return b == std::byte{0}; }));
     EXPECT_EQ(reinterpret_cast<std::uintptr_t>(params.data()) % 4096, 0U);
   }
   EXPECT_EQ(pool.in_use(), 0);

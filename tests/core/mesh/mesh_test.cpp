@@ -1,4 +1,5 @@
-// Group arithmetic: for every grid with degrees up to 4, every axis cuts the ranks into equal, disjoint, ordered groups.
+// Group arithmetic: for every grid with degrees up to 4, every axis cuts the ranks into equal, disjoint,
+// ordered groups.
 #include "core/mesh/mesh.h"
 
 #include <gtest/gtest.h>
@@ -66,7 +67,8 @@ TEST(Mesh, TensorParallelRanksAreNeighboursAndPipelineStagesAreFarApart) {
   EXPECT_EQ(mesh.describe(), "pp2 dp3 cp1 tp2");
 }
 
-// Every choice of axes: each rank is in its own group, its members have the very same group, and sizes multiply.
+// Every choice of axes: each rank is in its own group, its members have the very same group, and sizes
+// multiply.
 TEST(Mesh, EveryChoiceOfAxesPartitionsTheRanks) {
   for (const Mesh& mesh : grids()) {
     for (const auto& axes : sets_of_axes()) {

@@ -1,5 +1,5 @@
-// Property tests of the arithmetic between names and addresses, on random parameter tables with odd shapes, joined,
-// tied and frozen parameters. The seed of a failing table is printed.
+// Property tests of the arithmetic between names and addresses, on random parameter tables with odd shapes,
+// joined, tied and frozen parameters. The seed of a failing table is printed.
 #include "core/model/bucket.h"
 
 #include <gtest/gtest.h>
@@ -44,7 +44,8 @@ class Tables {
     std::vector<ParamSpec> params;
     const int count = below(7);
     for (int p = 0; p < count; ++p) {
-      ParamSpec spec = param_spec("unit" + std::to_string(unit) + "." + std::to_string(p), length(), length());
+      ParamSpec spec =
+          param_spec("unit" + std::to_string(unit) + "." + std::to_string(p), length(), length());
       spec.joined = p > 0 && below(3) == 0;
       if (spec.joined) {  // what is joined is one matrix: same columns and same bucket as its neighbour
         spec.cols = params.back().cols;
@@ -153,8 +154,9 @@ TEST(Bucket, ShardsPartitionTheBucket) {
   });
 }
 
-// Each shard keeps its own memory. Unique numbers written by (param, row, col) through the tiles of all shards, then
-// read back by flat position in the bucket: every element once, each at its place, and padding untouched.
+// Each shard keeps its own memory. Unique numbers written by (param, row, col) through the tiles of all
+// shards, then read back by flat position in the bucket: every element once, each at its place, and padding
+// untouched.
 void round_trip(const ModelLayout& layout, int index, int shards) {
   const auto& bucket = layout.bucket(index);
   const auto& specs = layout.table().specs;
@@ -184,7 +186,8 @@ void round_trip(const ModelLayout& layout, int index, int shards) {
   for (std::size_t i = 0; i < bucket.params.size(); ++i) {
     const auto& spec = specs[static_cast<std::size_t>(bucket.params[i])];
     for (std::int64_t e = 0; e < spec.numel(); ++e) {
-      expected[static_cast<std::size_t>(bucket.at[i] + e)] = (static_cast<std::int64_t>(bucket.params[i]) << 32) + e;
+      expected[static_cast<std::size_t>(bucket.at[i] + e)] =
+          (static_cast<std::int64_t>(bucket.params[i]) << 32) + e;
     }
   }
   ASSERT_EQ(whole, expected);
@@ -227,9 +230,11 @@ TEST(Bucket, TilesOfAnyRangeAreThoseOfTheWholeCutToIt) {
       for (const Tile& tile : tiles(bucket, table.specs, range)) {
         covered += tile.numel();
         ASSERT_LE(++tiles_of[static_cast<std::size_t>(tile.param)], 3);
-        const auto place = std::find(bucket.params.begin(), bucket.params.end(), tile.param) - bucket.params.begin();
+        const auto place =
+            std::find(bucket.params.begin(), bucket.params.end(), tile.param) - bucket.params.begin();
         const auto& spec = table.specs[static_cast<std::size_t>(tile.param)];
-        ASSERT_EQ(range.begin + tile.at, bucket.at[static_cast<std::size_t>(place)] + tile.row * spec.cols + tile.col);
+        ASSERT_EQ(range.begin + tile.at,
+                  bucket.at[static_cast<std::size_t>(place)] + tile.row * spec.cols + tile.col);
       }
       ASSERT_EQ(covered, inside);
     }
@@ -238,7 +243,8 @@ TEST(Bucket, TilesOfAnyRangeAreThoseOfTheWholeCutToIt) {
 
 TEST(Bucket, ATiedWeightIsABucketOfItsOwnWithTwoUsers) {
   Units units;
-  units.push_back(std::make_unique<DeclaredUnit>("embedding", std::vector{param_spec("wte", 5, 3), param_spec("wpe", 1, 3)}));
+  units.push_back(std::make_unique<DeclaredUnit>(
+      "embedding", std::vector{param_spec("wte", 5, 3), param_spec("wpe", 1, 3)}));
   ParamSpec head = param_spec("lm_head", 5, 3);
   head.tied_to = "wte";
   units.push_back(std::make_unique<DeclaredUnit>("head", std::vector{param_spec("norm", 1, 3), head}));

@@ -1,5 +1,5 @@
-// The abstract machine: what hangs is named, what does not fit is named, what works passes, and times are those that
-// a person gets with pencil and paper.
+// The abstract machine: what hangs is named, what does not fit is named, what works passes, and times are
+// those that a person gets with pencil and paper.
 #include "core/program/abstract_run.h"
 
 #include <gtest/gtest.h>
@@ -139,8 +139,8 @@ TEST(AbstractRun, GroupsOfTheSameRanksStayApart) {
   EXPECT_EQ(scene.run(1).defects.size(), 2U);
 }
 
-// Rank 0 waits for its send before it gives the slot to the next object; rank 1 posts the receive only after a
-// collective that rank 0 reaches with that object. With a slot of its own, the very same program ends.
+// Rank 0 waits for its send before it gives the slot to the next object; rank 1 posts the receive only after
+// a collective that rank 0 reaches with that object. With a slot of its own, the very same program ends.
 TEST(AbstractRun, AReusedSlotCanCloseACycle) {
   for (const bool reuse : {true, false}) {
     Scene scene(2, {{0, 1}});
@@ -206,13 +206,15 @@ TEST(AbstractRun, TheSlowestRankAndTheBusyLaneSetThePace) {
   Scene scene(2, {{0, 1}});
   scene.compute(0, 0, 1).compute(1, 0, 7);
   for (int rank = 0; rank < 2; ++rank) scene.all_reduce(rank, 0, 0, 4).all_reduce(rank, 0, 1, 9);
-  // Rank 1 is ready at 7; 5 s and then 10 s on the one comm lane; nothing waits for them, but the step has not ended before.
+  // Rank 1 is ready at 7; 5 s and then 10 s on the one comm lane; nothing waits for them, but the step has
+  // not ended before.
   EXPECT_DOUBLE_EQ(scene.run(1, kPencil).seconds, 22.0);
 }
 
 TEST(AbstractRun, CollectivesInsideAUnitCallBlockIt) {
   Scene scene(2, {{0, 1}});
-  scene.compute(0, 0, 2, {{Collective::all_reduce, 0, 4, 4, -1}}).compute(1, 0, 3, {{Collective::all_reduce, 0, 4, 4, -1}});
+  scene.compute(0, 0, 2, {{Collective::all_reduce, 0, 4, 4, -1}})
+      .compute(1, 0, 3, {{Collective::all_reduce, 0, 4, 4, -1}});
   // The price of the work is charged after the collectives: 0..5, then 3 s on rank 1.
   EXPECT_DOUBLE_EQ(scene.run(1, kPencil).seconds, 8.0);
 }

@@ -1,6 +1,6 @@
-// One driver: whatever verify accepts, eight real ranks finish, with the right values, over shared memory and over
-// messages that complete only when they are received. A hazard that the driver missed shows as wrong data, since
-// every instruction's input is compared with an oracle that knows no lanes and no slots.
+// One driver: whatever verify accepts, eight real ranks finish, with the right values, over shared memory and
+// over messages that complete only when they are received. A hazard that the driver missed shows as wrong
+// data, since every instruction's input is compared with an oracle that knows no lanes and no slots.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -36,8 +36,8 @@ int num_programs() {
   return (text == nullptr ? 300 : std::atoi(text)) / 2;
 }
 
-// A communicator for every group that this rank is in, and for each lane: collectives inside a unit call are not
-// queued behind those in the background.
+// A communicator for every group that this rank is in, and for each lane: collectives inside a unit call are
+// not queued behind those in the background.
 class Comms {
  public:
   explicit Comms(CommPath path) : world_(MpiComm::world()) {
@@ -71,7 +71,8 @@ class Bounded final : public RequestState {
   bool test() override {
     if (request_.test()) return true;
     if (std::chrono::steady_clock::now() > until_) {
-      throw Error(ErrorClass::hang, fmt::format("instruction {} never ended: {}", instr_, request_.describe()));
+      throw Error(ErrorClass::hang,
+                  fmt::format("instruction {} never ended: {}", instr_, request_.describe()));
     }
     return false;
   }
@@ -85,7 +86,10 @@ class Bounded final : public RequestState {
 class RandomHandler final : public Handler {
  public:
   RandomHandler(const Program& program, std::byte* arena, Comms& comms, std::uint64_t seed)
-      : program_(program), arena_(arena), comms_(comms), dice_(seed * 8 + static_cast<std::uint64_t>(comms.rank())) {}
+      : program_(program),
+        arena_(arena),
+        comms_(comms),
+        dice_(seed * 8 + static_cast<std::uint64_t>(comms.rank())) {}
 
   Request issue(const Instr& instr, std::size_t index) override {
     if (dice_.one_in(16)) std::this_thread::sleep_for(std::chrono::microseconds(dice_.below(300)));
@@ -158,7 +162,8 @@ Ran run_on_this_rank(const RandomPrograms& programs, Comms& comms, std::uint64_t
   RandomHandler handler(program, arena.data(), comms, seed);
   for (std::size_t i = 0; i < program.objects.size(); ++i) {
     if (!program.objects[i].carried) continue;
-    handler.put(static_cast<int>(i), testing::initial_contents(comms.rank(), static_cast<int>(i), program.objects[i].bytes / 8));
+    handler.put(static_cast<int>(i),
+                testing::initial_contents(comms.rank(), static_cast<int>(i), program.objects[i].bytes / 8));
   }
   Driver driver(program);
   driver.on(Verb::forward, handler);
@@ -180,14 +185,16 @@ void drive_random_programs(CommPath path, std::uint64_t first_seed) {
   int accepted = 0, rejected = 0, wrong = 0;
   std::uint64_t first_wrong = 0;
   const auto begin = std::chrono::steady_clock::now();
-  for (std::uint64_t seed = first_seed; seed < first_seed + static_cast<std::uint64_t>(num_programs()); ++seed) {
+  for (std::uint64_t seed = first_seed; seed < first_seed + static_cast<std::uint64_t>(num_programs());
+       ++seed) {
     const auto programs = random_programs(seed, true);
     if (!verify(programs.world()).empty()) {
       ++rejected;
       continue;
     }
     ++accepted;
-    const auto expected = testing::simulate(programs, kSteps, seed).ranks[static_cast<std::size_t>(comms.rank())];
+    const auto expected =
+        testing::simulate(programs, kSteps, seed).ranks[static_cast<std::size_t>(comms.rank())];
     Ran ran;
     try {
       ran = run_on_this_rank(programs, comms, seed);
@@ -206,9 +213,13 @@ void drive_random_programs(CommPath path, std::uint64_t first_seed) {
   }
 }
 
-TEST(DriverOnRandomPrograms, EndsWithTheRightValuesOverSharedMemory) { drive_random_programs(CommPath::shared, 1); }
+TEST(DriverOnRandomPrograms, EndsWithTheRightValuesOverSharedMemory) {
+  drive_random_programs(CommPath::shared, 1);
+}
 
-TEST(DriverOnRandomPrograms, EndsWithTheRightValuesOverMessages) { drive_random_programs(CommPath::network, 1'000'001); }
+TEST(DriverOnRandomPrograms, EndsWithTheRightValuesOverMessages) {
+  drive_random_programs(CommPath::network, 1'000'001);
+}
 
 }  // namespace
 }  // namespace edgetrain

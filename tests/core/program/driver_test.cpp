@@ -23,8 +23,12 @@ class Countdown final : public RequestState {
 };
 
 struct Log final : DriverListener {
-  void issued(const Instr&, std::size_t index) override { events.push_back("issue " + std::to_string(index)); }
-  void completed(const Instr&, std::size_t index) override { events.push_back("end " + std::to_string(index)); }
+  void issued(const Instr&, std::size_t index) override {
+    events.push_back("issue " + std::to_string(index));
+  }
+  void completed(const Instr&, std::size_t index) override {
+    events.push_back("end " + std::to_string(index));
+  }
   void waiting(const Instr&, const Request&) override { events.emplace_back("wait"); }
   [[nodiscard]] std::ptrdiff_t when(const std::string& event, int occurrence = 1) const {
     for (std::size_t i = 0; i < events.size(); ++i) {
@@ -49,7 +53,8 @@ struct Slow final : Handler {
 };
 
 int object(Program& program, std::int64_t bytes, bool carried = false) {
-  return program.add({Kind::saved, Category::activations, static_cast<int>(program.objects.size()), 0, bytes, carried});
+  return program.add(
+      {Kind::saved, Category::activations, static_cast<int>(program.objects.size()), 0, bytes, carried});
 }
 
 void instr(Program& program, Lane lane, std::vector<Use> uses, bool unless_skipped = false) {
@@ -116,7 +121,8 @@ TEST(Driver, StepsChainWithoutABarrier) {
   instr(program, Lane::compute, {{a, false}});  // 1: needs what the step before gathers
   instr(program, Lane::comm, {{a, true}});      // 2
   const Log log = drive(program, 2, 1000);
-  EXPECT_LT(log.when("end 0", 2), log.when("end 2")) << "the next step began under the communication of the last";
+  EXPECT_LT(log.when("end 0", 2), log.when("end 2"))
+      << "the next step began under the communication of the last";
   EXPECT_LT(log.when("end 2"), log.when("issue 1", 2));
   EXPECT_EQ(log.count("end 2"), 2);
 }

@@ -27,10 +27,18 @@ class Drawing {
     for (int event = 0; event < events; ++event) {
       switch (dice_.below(6)) {
         case 0:
-        case 1: compute_somewhere(); break;
-        case 2: message(); break;
-        case 3: inner_reduce(); break;
-        default: collective(); break;
+        case 1:
+          compute_somewhere();
+          break;
+        case 2:
+          message();
+          break;
+        case 3:
+          inner_reduce();
+          break;
+        default:
+          collective();
+          break;
       }
     }
     std::vector<Program> out;
@@ -111,14 +119,16 @@ class Drawing {
       auto& rank = ranks_[static_cast<std::size_t>(member)];
       if (op == 0) {
         const int object = any(rank, kWhole);
-        communicate(rank, Collective::all_reduce, group, kWhole * kWidth, -1).uses = {{object, false}, {object, true}};
+        communicate(rank, Collective::all_reduce, group, kWhole * kWidth, -1).uses = {{object, false},
+                                                                                      {object, true}};
         continue;
       }
       const bool scatter = op == 1;
       const int from = any(rank, scatter ? kWhole : kWhole / size);
       const int to = add(rank, scatter ? kWhole / size : kWhole);
-      communicate(rank, scatter ? Collective::reduce_scatter : Collective::all_gather, group, kWhole * kWidth, -1).uses =
-          {{from, false}, {to, true}};
+      communicate(rank, scatter ? Collective::reduce_scatter : Collective::all_gather, group, kWhole * kWidth,
+                  -1)
+          .uses = {{from, false}, {to, true}};
       rank.live.push_back(to);
       forget_some(rank);
     }
@@ -278,7 +288,8 @@ class Meetings {
     int from = -1, to = -1;
     std::size_t size = random_groups()[static_cast<std::size_t>(step.group)].size();
     if (is_message(step.op)) {
-      const int other = random_groups()[static_cast<std::size_t>(step.group)][static_cast<std::size_t>(step.peer)];
+      const int other =
+          random_groups()[static_cast<std::size_t>(step.group)][static_cast<std::size_t>(step.peer)];
       from = step.op == Collective::send ? call.rank : other;
       to = step.op == Collective::send ? other : call.rank;
       size = 2;
@@ -337,7 +348,8 @@ class OracleRank {
     return true;
   }
   [[nodiscard]] bool finished() const {
-    return step_ == steps_ && std::all_of(pending_.begin(), pending_.end(), [](const auto& p) { return *p.second; });
+    return step_ == steps_ &&
+           std::all_of(pending_.begin(), pending_.end(), [](const auto& p) { return *p.second; });
   }
   [[nodiscard]] RankOutcome outcome() const {
     RankOutcome out{digests_, {}};
@@ -371,8 +383,8 @@ class OracleRank {
   void communicate(const Instr& instr, Meetings& meetings) {
     const auto read = objects_read(instr);
     const int written = object_written(instr);
-    Call call{rank_, &instr.comm.front(), read.empty() ? Contents{} : at(read.front()), std::make_shared<bool>(false),
-              written < 0 ? nullptr : &at(written)};
+    Call call{rank_, &instr.comm.front(), read.empty() ? Contents{} : at(read.front()),
+              std::make_shared<bool>(false), written < 0 ? nullptr : &at(written)};
     pending_.emplace_back(&instr, meetings.hand_in(std::move(call), Lane::comm));
   }
 
@@ -388,8 +400,9 @@ class OracleRank {
 }  // namespace
 
 const std::vector<RankList>& random_groups() {
-  static const std::vector<RankList> groups = {{0, 1, 2, 3, 4, 5, 6, 7}, {0, 1},    {1, 2},    {0, 2}, {3, 7},
-                                               {4, 5, 6},                {1, 3, 6}, {0, 4, 7}, {2, 5}, {0, 1, 2, 3, 4, 5, 6, 7}};
+  static const std::vector<RankList> groups = {
+      {0, 1, 2, 3, 4, 5, 6, 7}, {0, 1}, {1, 2}, {0, 2}, {3, 7}, {4, 5, 6}, {1, 3, 6}, {0, 4, 7}, {2, 5},
+      {0, 1, 2, 3, 4, 5, 6, 7}};
   return groups;
 }
 

@@ -36,11 +36,12 @@ std::string accumulated(int first, int count) {
 std::string tree_of_leaves(int first, int leaves, int per_leaf) {
   if (leaves == 1) return accumulated(first, per_leaf);
   const int half = leaves / 2;
-  return "(" + tree_of_leaves(first, half, per_leaf) + "+" + tree_of_leaves(first + half * per_leaf, half, per_leaf) + ")";
+  return "(" + tree_of_leaves(first, half, per_leaf) + "+" +
+         tree_of_leaves(first + half * per_leaf, half, per_leaf) + ")";
 }
 
 struct Summed {
-  std::string value;      // of part 0 at the end
+  std::string value;  // of part 0 at the end
   std::size_t most_live = 0;
 };
 
@@ -121,13 +122,16 @@ std::string text(const Program& program) {
 }
 
 TEST(Skeleton, TheLossUnitRunsOnlyBackwardInTraining) {
-  EXPECT_EQ(text(training(2)), "Lm0 F0m0 F1m0 F2m0 B3m0 B2m0 B1m0 B0m0 Lm1 F0m1 F1m1 F2m1 B3m1 B2m1 B1m1 B0m1 ");
+  EXPECT_EQ(text(training(2)),
+            "Lm0 F0m0 F1m0 F2m0 B3m0 B2m0 B1m0 B0m0 Lm1 F0m1 F1m1 F2m1 B3m1 B2m1 B1m1 B0m1 ");
   EXPECT_EQ(text(skeleton(forward_schedule(1), {{0, kUnits}}, kUnits - 1)), "Lm0 F0m0 F1m0 F2m0 F3m0 ");
 }
 
 TEST(Skeleton, ChunksExpandInTheOrderOfTheSchedule) {
-  const Schedule schedule = {{Verb::forward, 0, 0, Pass::both}, {Verb::forward, 1, 0, Pass::both},
-                             {Verb::forward, 0, 1, Pass::both}, {Verb::backward, 0, 1, Pass::input}};
+  const Schedule schedule = {{Verb::forward, 0, 0, Pass::both},
+                             {Verb::forward, 1, 0, Pass::both},
+                             {Verb::forward, 0, 1, Pass::both},
+                             {Verb::backward, 0, 1, Pass::input}};
   const Program program = skeleton(schedule, {{0, 2}, {2, 3}}, kUnits - 1);
   EXPECT_EQ(text(program), "Lm0 F0m0 F1m0 Lm1 F0m1 F1m1 F2m0 B2m0 ");
   EXPECT_EQ(program.instrs.back().pass, Pass::input);

@@ -1,5 +1,5 @@
-// Addresses: no two living objects share a byte (brute force), peaks are honest, and little is wasted where lives
-// nest as in training.
+// Addresses: no two living objects share a byte (brute force), peaks are honest, and little is wasted where
+// lives nest as in training.
 #include "core/program/slots.h"
 
 #include <gtest/gtest.h>
@@ -70,7 +70,8 @@ TEST(Slots, LivingObjectsNeverShareAByte) {
       ASSERT_LE(a.end, program.arena_bytes);
       for (const auto& b : all) {
         if (&a == &b || a.last < b.first || b.last < a.first) continue;
-        ASSERT_TRUE(a.end <= b.begin || b.end <= a.begin) << a.begin << ".." << a.end << " and " << b.begin << ".." << b.end;
+        ASSERT_TRUE(a.end <= b.begin || b.end <= a.begin)
+            << a.begin << ".." << a.end << " and " << b.begin << ".." << b.end;
       }
     }
     for (int i = -1; i < static_cast<int>(program.instrs.size()); ++i) {
@@ -94,7 +95,8 @@ TEST(Slots, LivingObjectsNeverShareAByte) {
 TEST(Slots, CarriedObjectsComeFirstInTheirOrderWhateverTheProgramDoes) {
   Program training, validation;
   for (Program* program : {&training, &validation}) {
-    for (const std::int64_t bytes : {100, 64, 1, 0, 4096}) program->add({Kind::param, Category::params, 0, 0, bytes, true});
+    for (const std::int64_t bytes : {100, 64, 1, 0, 4096})
+      program->add({Kind::param, Category::params, 0, 0, bytes, true});
   }
   training.add({Kind::grad, Category::grads, 0, 0, 1 << 20, false});
   training.instrs.resize(1);
@@ -107,7 +109,8 @@ TEST(Slots, CarriedObjectsComeFirstInTheirOrderWhateverTheProgramDoes) {
   EXPECT_GE(training.objects[5].address, training.carried_bytes);
 }
 
-// Forward saves, backward frees in the reverse order, gradients stay, scratch comes and goes: what a step looks like.
+// Forward saves, backward frees in the reverse order, gradients stay, scratch comes and goes: what a step
+// looks like.
 Program training_like(std::uint64_t seed, int layers, int micro_batches) {
   Dice dice(seed);
   Program program;
@@ -115,7 +118,8 @@ Program training_like(std::uint64_t seed, int layers, int micro_batches) {
   for (auto& bytes : saved) bytes = 100'000 + dice.below(3) * 7'777;
   const std::int64_t boundary = 20'011;
   std::vector<int> grads;
-  for (int l = 0; l < layers; ++l) grads.push_back(program.add({Kind::grad, Category::grads, l, 0, 64'000, false}));
+  for (int l = 0; l < layers; ++l)
+    grads.push_back(program.add({Kind::grad, Category::grads, l, 0, 64'000, false}));
   const auto object = [&](Kind kind, int id, std::int64_t bytes) {
     return program.add({kind, Category::activations, id, 0, bytes, false});
   };
@@ -157,7 +161,8 @@ TEST(Slots, LittleIsWastedInATrainingStep) {
     worst = std::max(worst, gap);
     sum += gap;
   }
-  std::printf("worst gap: %.2f%% of the live bytes, %.2f%% on average\n", 100.0 * worst, 100.0 * sum / kSeeds);
+  std::printf("worst gap: %.2f%% of the live bytes, %.2f%% on average\n", 100.0 * worst,
+              100.0 * sum / kSeeds);
   EXPECT_LT(worst, 0.10);
   EXPECT_LT(sum / kSeeds, 0.02);
 }

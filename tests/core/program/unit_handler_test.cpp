@@ -1,5 +1,5 @@
-// Dry equals real, at its root: a unit call that takes other scratch on real memory than it did in the rehearsal is an
-// error, one cache line more or less.
+// Dry equals real, at its root: a unit call that takes other scratch on real memory than it did in the
+// rehearsal is an error, one cache line more or less.
 #include "core/program/unit_handler.h"
 
 #include <gtest/gtest.h>
@@ -16,9 +16,15 @@ namespace {
 
 class NoScratch final : public ScratchModel {
  public:
-  std::int64_t gemm(const Tensor&, bool, const Tensor&, bool, const Tensor&, float, const Tensor&) override { return 0; }
-  std::int64_t attention(const Tensor&, const Tensor&, std::span<const MaskItem>, const AttentionShape&) override { return 0; }
-  std::int64_t attention_backward(const Tensor&, const Tensor&, std::span<const MaskItem>, const AttentionShape&) override {
+  std::int64_t gemm(const Tensor&, bool, const Tensor&, bool, const Tensor&, float, const Tensor&) override {
+    return 0;
+  }
+  std::int64_t attention(const Tensor&, const Tensor&, std::span<const MaskItem>,
+                         const AttentionShape&) override {
+    return 0;
+  }
+  std::int64_t attention_backward(const Tensor&, const Tensor&, std::span<const MaskItem>,
+                                  const AttentionShape&) override {
     return 0;
   }
 };
@@ -32,7 +38,9 @@ class Taker final : public Unit {
   [[nodiscard]] std::span<const SavedSpec> saved() const override { return {}; }
   [[nodiscard]] std::int64_t out_cols() const override { return 3; }
   [[nodiscard]] Dtype out_dtype() const override { return Dtype::f32; }
-  void forward(Context& ctx, const Batch&, Tensor, Tensor y, Saved) const override { take(ctx, y.data != nullptr); }
+  void forward(Context& ctx, const Batch&, Tensor, Tensor y, Saved) const override {
+    take(ctx, y.data != nullptr);
+  }
   void backward(Context& ctx, const Batch&, Pass, Tensor, Tensor dy, Tensor, Saved) const override {
     take(ctx, dy.data != nullptr);
   }
@@ -54,7 +62,8 @@ class UnitHandlerTest : public ::testing::Test {
     sizes.buckets_of_unit = layout_.buckets_of_unit();
     add_residency(program_, sizes);
     UnitHandler dry(layout_, program_, nullptr, ops_, dry_workspace_, shape_);
-    for (std::size_t i = 1; i < program_.instrs.size(); ++i) attach_transcript(program_, i, dry.rehearse(program_.instrs[i]));
+    for (std::size_t i = 1; i < program_.instrs.size(); ++i)
+      attach_transcript(program_, i, dry.rehearse(program_.instrs[i]));
     assign_slots(program_);
     shape_.with_targets = false;
   }

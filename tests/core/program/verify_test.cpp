@@ -67,6 +67,18 @@ TEST(Verify, NoticesATenantInTheRoomOfACarriedObjectThatNobodyUses) {
   EXPECT_TRUE(mentions(verify_memory(program), "still in use"));
 }
 
+// It holds the value of the step before, long before this step uses it.
+TEST(Verify, NoticesATenantInTheRoomOfACarriedObjectThatIsUsedLater) {
+  Program program;
+  for (int i = 0; i < 2; ++i) program.add({Kind::param, Category::params, i, 0, 512, i == 1});
+  program.instrs.resize(2);
+  for (int i = 0; i < 2; ++i) program.instrs[static_cast<std::size_t>(i)].uses = {{i, true}};
+  assign_slots(program);
+  ASSERT_TRUE(verify_memory(program).empty());
+  program.objects[0].address = program.objects[1].address;
+  EXPECT_TRUE(mentions(verify_memory(program), "still in use"));
+}
+
 TEST(Verify, NoticesAReadBeforeAnyWrite) {
   Program program = two_that_live_together();
   std::swap(program.instrs[1], program.instrs[2]);

@@ -1,4 +1,5 @@
-// A trace is JSON that a strict parser reads, one track per lane, and holds what ran while it was open, no more.
+// A trace is JSON that a strict parser reads, one track per lane, and holds what ran while it was open, no
+// more.
 #include "core/trace/trace.h"
 
 #include <gtest/gtest.h>
@@ -47,7 +48,8 @@ TEST(Trace, IsJsonWithOneTrackPerLane) {
   std::set<std::string> tracks;
   for (const auto& event : of_phase(parsed, "M")) {
     EXPECT_EQ(*event.find("pid")->integer(), 5);
-    if (*event.find("name")->string() == "thread_name") tracks.insert(*event.find("args")->find("name")->string());
+    if (*event.find("name")->string() == "thread_name")
+      tracks.insert(*event.find("args")->find("name")->string());
   }
   EXPECT_EQ(tracks, (std::set<std::string>{"compute", "comm", "copy_in", "copy_out", "io"}));
   const auto events = of_phase(parsed, "X");
@@ -100,7 +102,8 @@ TEST(Trace, IsBounded) {
 }
 
 TEST(Trace, ReplacesItsFile) {
-  const auto path = std::filesystem::temp_directory_path() / fmt::format("edgetrain-trace-{}.json", ::getpid());
+  const auto path =
+      std::filesystem::temp_directory_path() / fmt::format("edgetrain-trace-{}.json", ::getpid());
   Trace trace = new_trace();
   trace.write(path, 0);
   trace.open();

@@ -1,6 +1,8 @@
-// Dry equals real: what a plan says about scratch, arena and traffic is what a run takes and sends, to the byte.
+// Dry equals real: what a plan says about scratch, arena and traffic is what a run takes and sends, to the
+// byte.
 //
-// Scratch is compared inside UnitHandler::issue, which throws when a call takes more or less than its rehearsal did.
+// Scratch is compared inside UnitHandler::issue, which throws when a call takes more or less than its
+// rehearsal did.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -28,8 +30,8 @@ struct Case {
   Dtype dtype = Dtype::f32;
 };
 void PrintTo(const Case& c, std::ostream* out) {
-  *out << c.model << " zero " << c.zero << (c.path == CommPath::network ? " network " : " shared ") << c.calls << " calls "
-       << c.leaves << " leaves " << name_of(c.dtype);
+  *out << c.model << " zero " << c.zero << (c.path == CommPath::network ? " network " : " shared ") << c.calls
+       << " calls " << c.leaves << " leaves " << name_of(c.dtype);
 }
 
 class DryEqualsReal : public ::testing::TestWithParam<Case> {
@@ -143,8 +145,10 @@ TEST_P(DryEqualsReal, AllProgramsShareTheCarriedObjects) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Layouts, DryEqualsReal,
-                         ::testing::Values(Case{"llama", 0, CommPath::automatic}, Case{"llama", 1, CommPath::network},
-                                           Case{"gpt2", 0, CommPath::network}, Case{"gpt2", 1, CommPath::automatic},
+                         ::testing::Values(Case{"llama", 0, CommPath::automatic},
+                                           Case{"llama", 1, CommPath::network},
+                                           Case{"gpt2", 0, CommPath::network},
+                                           Case{"gpt2", 1, CommPath::automatic},
                                            Case{"gpt2", 1, CommPath::network, 1, 0, Dtype::bf16},
                                            Case{"qwen2", 1, CommPath::automatic, 4, 4}));
 

@@ -117,9 +117,10 @@ TEST(KilledWhileSaving, ResumesFromTheOneBefore) {
     ASSERT_TRUE(process.running()) << process.output();
     for (const int pid : process.family()) ::kill(pid, SIGKILL);
     (void)process.wait(seconds(10));
-    if (before > 0)
+    if (before > 0) {
       EXPECT_TRUE(process.output().find(fmt::format("(step {})", before)) != std::string::npos)
           << process.output();
+    }
     const std::int64_t newest = newest_valid_step(folder);
     const auto lines = folder.metrics();
     ASSERT_FALSE(lines.empty());

@@ -40,6 +40,7 @@ std::vector<StepLine> train(const RunFolder& folder, const RunSpec& spec) {
 TEST(Parity, RanksDoNotMatter) {
   const RunFolder folder;
   const auto alone = train(folder, {1, {"train.micro_batch_size=4"}, "r1"});
+  ASSERT_EQ(alone.size(), 20U);
   EXPECT_LT(alone.back().loss, alone.front().loss - 0.5) << "nothing was learned, so nothing was compared";
   EXPECT_TRUE(close_losses(train(folder, {2, {"parallel.zero=0", "train.micro_batch_size=3"}, "r2"}), alone));
   EXPECT_TRUE(close_losses(train(folder, {3, {"train.micro_batch_size=2"}, "r3"}), alone));
@@ -114,7 +115,7 @@ TEST_P(Reproducible, IsNotForFree) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Types, Reproducible, ::testing::Values("fp32", "bf16"),
-                         ::testing::PrintToStringParamName());
+                         [](const auto& instance) { return std::string(instance.param); });
 
 TEST(ReproducibleJob, IsRefusedWhereItCannotBeKept) {
   const RunFolder folder;

@@ -74,7 +74,7 @@ TEST_P(Repeat, ResumeGivesTheBitsOfNeverHavingStopped) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Types, Repeat, ::testing::Values("fp32", "bf16"),
-                         ::testing::PrintToStringParamName());
+                         [](const auto& instance) { return std::string(instance.param); });
 
 TEST(Resume, OnOtherRanksStaysWithinTheBound) {
   const RunFolder folder;

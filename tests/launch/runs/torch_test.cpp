@@ -199,7 +199,7 @@ TEST_P(Torch, AgreesInBf16) {
 INSTANTIATE_TEST_SUITE_P(Models, Torch,
                          ::testing::Values("gpt2", "llama", "llama3", "mistral", "qwen2", "qwen2_window",
                                            "qwen3"),
-                         ::testing::PrintToStringParamName());
+                         [](const auto& instance) { return std::string(instance.param); });
 
 TEST(TorchSgd, AgreesWithMomentumAndClipping) {
   const Golden golden("llama");
@@ -221,7 +221,9 @@ TEST(TorchControls, SmallMistakesAreNoticed) {
 // The second CTest entry would be the first once more if oneDNN did not listen.
 TEST(TorchEnvironment, HasTheInstructionSetThatWasAskedFor) {
   const char* asked = std::getenv("ONEDNN_MAX_CPU_ISA");
-  if (asked != nullptr && std::string_view(asked) == "AVX2") EXPECT_FALSE(cpu::hardware_multiplies_bf16());
+  if (asked != nullptr && std::string_view(asked) == "AVX2") {
+    EXPECT_FALSE(cpu::hardware_multiplies_bf16());
+  }
 }
 
 }  // namespace

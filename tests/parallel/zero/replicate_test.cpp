@@ -1,4 +1,5 @@
-// Reductions come as early as a gradient is complete and gathers after their update, for what is trained and no more.
+// Reductions come as early as a gradient is complete and gathers after their update, for what is trained and
+// no more.
 #include "parallel/zero/replicate.h"
 
 #include <gtest/gtest.h>
@@ -40,7 +41,8 @@ class ReplicateTest : public ::testing::Test {
 
 TEST_F(ReplicateTest, ReducesRightAfterTheLastWriter) {
   const Program p = program(0, 3, 2);
-  const int last_writer[] = {0, 1, -1, 2};  // the tied weight is complete with the embedding, not with the head
+  const int last_writer[] = {0, 1, -1,
+                             2};  // the tied weight is complete with the embedding, not with the head
   for (int bucket = 0; bucket < 4; ++bucket) {
     const auto reduce = at(p, Verb::reduce, bucket);
     if (last_writer[bucket] < 0) {

@@ -43,7 +43,14 @@ std::vector<Setting> settings() {
       {"KeysInNoItem", 2, 1, 9, 60, 100, {{0, 25, 5, 30}, {25, 60, 40, 75}}},
       {"ItemWithoutKeys", 1, 1, 5, 20, 20, {{0, 10, 0, 10}, {10, 20, 15, 15}}},
       // Two items that share keys: their gradients are one sum.
-      {"SharedKeys", 4, 2, 10, 100, 80, {{0, 40, 10, 60, -kFree, kFree}, {40, 100, 30, 80, -kFree, kFree}}, 5},
+      {"SharedKeys",
+       4,
+       2,
+       10,
+       100,
+       80,
+       {{0, 40, 10, 60, -kFree, kFree}, {40, 100, 30, 80, -kFree, kFree}},
+       5},
       {"WideHead", 1, 1, 128, 90, 90, {{0, 90, 0, 90}}},
   };
 }
@@ -63,11 +70,12 @@ Case forward_case(const Setting& s, Dtype dtype) {
   const auto input = [&](std::int64_t rows, std::int64_t heads) {
     return Operand(dtype, rows, heads * s.head_dim, s.gap).uniform(random, -2.0, 2.0);
   };
-  return {{input(s.query_rows, s.heads), input(s.key_rows, s.kv_heads), input(s.key_rows, s.kv_heads),
-           Operand(dtype, s.query_rows, s.heads * s.head_dim, s.gap), Operand(Dtype::f32, s.query_rows, s.heads)},
-          {kOut, kLse},
-          [s](Ops& ops, auto t) { ops.attention(t[kQ], t[kK], t[kV], s.mask, shape_of(s), t[kOut], t[kLse]); },
-          kForward};
+  return {
+      {input(s.query_rows, s.heads), input(s.key_rows, s.kv_heads), input(s.key_rows, s.kv_heads),
+       Operand(dtype, s.query_rows, s.heads * s.head_dim, s.gap), Operand(Dtype::f32, s.query_rows, s.heads)},
+      {kOut, kLse},
+      [s](Ops& ops, auto t) { ops.attention(t[kQ], t[kK], t[kV], s.mask, shape_of(s), t[kOut], t[kLse]); },
+      kForward};
 }
 
 /// `out` and `lse` come from the oracle, dout is random.
@@ -83,8 +91,8 @@ Case backward_case(const Setting& s, Dtype dtype) {
   return {operands,
           {kDq, kDk, kDv},
           [s](Ops& ops, auto t) {
-            ops.attention_backward(t[kQ], t[kK], t[kV], t[kOut], t[kLse], t[kDout], s.mask, shape_of(s), t[kDq],
-                                   t[kDk], t[kDv]);
+            ops.attention_backward(t[kQ], t[kK], t[kV], t[kOut], t[kLse], t[kDout], s.mask, shape_of(s),
+                                   t[kDq], t[kDk], t[kDv]);
           },
           kBackward};
 }
@@ -107,9 +115,11 @@ TEST_P(Attention, ForwardLikeTheOracle) {
     std::vector<Operand> expected = run_on_oracle(test);
     for (std::vector<Operand>& actual : run_with_scratch(test)) {
       const double rounding = dtype == Dtype::bf16 ? 0x1p-7 : 0.0;
-      EXPECT_TRUE((all_close<double, double>(read(actual[kOut].tensor()).values, read(expected[kOut].tensor()).values,
-                                             {kForward.absolute, kForward.relative + rounding})));
-      std::vector<double> lse = read(actual[kLse].tensor()).values, right = read(expected[kLse].tensor()).values;
+      EXPECT_TRUE(
+          (all_close<double, double>(read(actual[kOut].tensor()).values, read(expected[kOut].tensor()).values,
+                                     {kForward.absolute, kForward.relative + rounding})));
+      std::vector<double> lse = read(actual[kLse].tensor()).values,
+                          right = read(expected[kLse].tensor()).values;
       (void)drop_infinite(lse, right);
       EXPECT_TRUE((all_close<double, double>(lse, right, kForward)));
     }
@@ -141,7 +151,8 @@ TEST(AttentionGradient, IsTheDifferenceOfTheForwardPass) {
   OracleOps oracle;
   const auto loss = [&] {
     Operand out(Dtype::f64, s.query_rows, s.heads * s.head_dim), lse(Dtype::f64, s.query_rows, s.heads);
-    oracle.attention(x[kQ].tensor(), x[kK].tensor(), x[kV].tensor(), s.mask, shape_of(s), out.tensor(), lse.tensor());
+    oracle.attention(x[kQ].tensor(), x[kK].tensor(), x[kV].tensor(), s.mask, shape_of(s), out.tensor(),
+                     lse.tensor());
     const std::vector<double> values = read(out.tensor()).values, weights = read(x[kDout].tensor()).values;
     double sum = 0.0;
     for (std::size_t i = 0; i < values.size(); ++i) sum += values[i] * weights[i];
@@ -159,8 +170,8 @@ TEST(AttentionMask, OneWrongLimitIsNoticed) {
   wrong.mask = {{0, 129, 0, 130}, {129, 130, 0, 130, 128, kFree}};  // the last query loses its own key
   std::vector<Operand> expected = run_on_oracle(forward_case(right, Dtype::f32));
   std::vector<Operand> actual = run_with_scratch(forward_case(wrong, Dtype::f32))[0];
-  EXPECT_FALSE((all_close<double, double>(read(actual[kOut].tensor()).values, read(expected[kOut].tensor()).values,
-                                          kForward)));
+  EXPECT_FALSE((all_close<double, double>(read(actual[kOut].tensor()).values,
+                                          read(expected[kOut].tensor()).values, kForward)));
 }
 
 // A NaN in one query may not vanish in a maximum, nor touch other rows.
@@ -169,7 +180,8 @@ TEST(AttentionNumbers, NaNStaysInItsRow) {
   Case test = forward_case(s, Dtype::f32);
   set_element(test.operands[kQ].tensor(), 33, 2, std::nan(""));
   std::vector<Operand> after = run_with_scratch(test)[0];
-  for (std::int64_t r = 0; r < 70; ++r) EXPECT_EQ(std::isnan(element(after[kOut].tensor(), r, 0)), r == 33) << r;
+  for (std::int64_t r = 0; r < 70; ++r)
+    EXPECT_EQ(std::isnan(element(after[kOut].tensor(), r, 0)), r == 33) << r;
 }
 
 TEST(AttentionBlocks, VisibleKeysAreThoseOfTheMask) {
@@ -198,7 +210,8 @@ TEST(AttentionBlocks, VisibleKeysAreThoseOfTheMask) {
 }
 
 TEST(AttentionBlocks, ClustersJoinItemsThatShareKeys) {
-  const std::vector<MaskItem> mask = {{0, 5, 20, 30}, {5, 9, 0, 10}, {9, 12, 9, 12}, {12, 13, 25, 26}, {13, 14, 12, 12}};
+  const std::vector<MaskItem> mask = {
+      {0, 5, 20, 30}, {5, 9, 0, 10}, {9, 12, 9, 12}, {12, 13, 25, 26}, {13, 14, 12, 12}};
   const auto clusters = cpu::cluster_by_keys(mask);
   ASSERT_EQ(clusters.size(), 3U);
   EXPECT_EQ(clusters[0].keys.begin, 0);

@@ -16,21 +16,24 @@ constexpr float kScale = 0.375F;
 constexpr Tolerance kTolerance{1e-6, 4e-6};
 
 /// Operands: logits, targets, loss, dlogits. Every fifth row is ignored.
-Case make_case(std::int64_t rows, std::int64_t vocab, Dtype gradient, double spread = 8.0, std::int64_t gap = 0) {
+Case make_case(std::int64_t rows, std::int64_t vocab, Dtype gradient, double spread = 8.0,
+               std::int64_t gap = 0) {
   std::mt19937_64 random(kSeed);
   Operand logits(Dtype::f32, rows, vocab, rows == 1 ? 0 : gap), targets(Dtype::i32, rows, 1);
   logits.uniform(random, -spread, spread);
   targets.integers(random, 0, vocab);
   for (std::int64_t r = 4; r < rows; r += 5) set_element(targets.tensor(), r, 0, -100);
-  return {{logits, targets, Operand(Dtype::f32, rows, 1), Operand(gradient, rows, vocab, rows == 1 ? 0 : gap)},
-          {2, 3},
-          [](Ops& ops, auto t) { ops.cross_entropy(t[0], t[1], t[2], t[3], kScale); },
-          kTolerance};
+  return {
+      {logits, targets, Operand(Dtype::f32, rows, 1), Operand(gradient, rows, vocab, rows == 1 ? 0 : gap)},
+      {2, 3},
+      [](Ops& ops, auto t) { ops.cross_entropy(t[0], t[1], t[2], t[3], kScale); },
+      kTolerance};
 }
 
 TEST(CrossEntropy, LikeTheOracle) {
   for (const Dtype gradient : {Dtype::f32, Dtype::bf16}) {
-    for (const auto& [rows, vocab] : {std::array<std::int64_t, 2>{1, 1}, {7, 2}, {6, 17}, {13, 257}, {5, 50257}}) {
+    for (const auto& [rows, vocab] :
+         {std::array<std::int64_t, 2>{1, 1}, {7, 2}, {6, 17}, {13, 257}, {5, 50257}}) {
       SCOPED_TRACE(fmt::format("{} x {}, {}", rows, vocab, name_of(gradient)));
       expect_agrees_with_scratch(make_case(rows, vocab, gradient, 8.0, 3));
     }

@@ -30,7 +30,8 @@ class GuardedWorkspace {
   }
   Workspace& workspace() { return workspace_; }
   [[nodiscard]] bool guard_intact() const {
-    return std::all_of(begin_ + bytes_, begin_ + bytes_ + kAlignment, [](std::byte b) { return b == kBeyond; });
+    return std::all_of(begin_ + bytes_, begin_ + bytes_ + kAlignment,
+                       [](std::byte b) { return b == kBeyond; });
   }
 
  private:
