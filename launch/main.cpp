@@ -1,4 +1,5 @@
-// edgetrain: one binary and one YAML file. This file turns errors into messages and exit codes, and nothing else.
+// edgetrain: one binary and one YAML file. This file turns errors into messages and exit codes, and nothing
+// else.
 #include <unistd.h>
 
 #include <cstdio>
@@ -32,11 +33,19 @@ int run_verb(const CommandLine& command, int& argc, char**& argv) {
     return 0;
   }
   switch (command.verb) {
-    case CommandVerb::plan: plan_job(command); return 0;
-    case CommandVerb::check: check_job(command); return 0;
-    case CommandVerb::inspect: std::fputs(inspect(command.target).c_str(), stdout); return 0;
-    case CommandVerb::bench: return static_cast<int>(bench_job(command, argc, argv));
-    default: return static_cast<int>(run_job(command, argc, argv));
+    case CommandVerb::plan:
+      plan_job(command);
+      return 0;
+    case CommandVerb::check:
+      check_job(command);
+      return 0;
+    case CommandVerb::inspect:
+      std::fputs(inspect(command.target).c_str(), stdout);
+      return 0;
+    case CommandVerb::bench:
+      return static_cast<int>(bench_job(command, argc, argv));
+    default:
+      return static_cast<int>(run_job(command, argc, argv));
   }
 }
 
@@ -54,8 +63,8 @@ int refuse(const std::exception& error) {
 
 // An error of one rank ends all of them: the others would wait for it for ever.
 int fail(const std::string& message) {
-  std::fprintf(stderr, "rank %lld on %s: error: %s\n", static_cast<long long>(launcher_rank()), host_name().c_str(),
-               message.c_str());
+  std::fprintf(stderr, "rank %lld on %s: error: %s\n", static_cast<long long>(launcher_rank()),
+               host_name().c_str(), message.c_str());
   std::fflush(stderr);
   return static_cast<int>(ExitCode::failed);
 }
@@ -68,7 +77,8 @@ int main(int argc, char** argv) {
     return run_verb(parse_command_line(std::vector<std::string>(argv + 1, argv + argc)), argc, argv);
   } catch (const Error& error) {
     // What reaches this place was thrown before MPI started: the runs end their own failures.
-    const bool wrong_input = error.error_class() == ErrorClass::job || error.error_class() == ErrorClass::data;
+    const bool wrong_input =
+        error.error_class() == ErrorClass::job || error.error_class() == ErrorClass::data;
     return wrong_input ? refuse(error) : fail(error.what());
   } catch (const std::exception& error) {
     return fail(error.what());

@@ -8,8 +8,8 @@
 namespace edgetrain {
 namespace {
 
-// Iterations of libgomp's spin loop, about 10 us: longer than the gap between two operators of a small model, shorter
-// than anything that a scheduler does.
+// Iterations of libgomp's spin loop, about 10 us: longer than the gap between two operators of a small model,
+// shorter than anything that a scheduler does.
 constexpr const char* kSpins = "5000";
 
 }  // namespace
@@ -19,7 +19,8 @@ void settle_wait_policy(char** argv) {
     if (std::getenv(variable) != nullptr) return;
   }
   ::setenv("GOMP_SPINCOUNT", kSpins, 1);
-  ::execv("/proc/self/exe", argv);  // returns only on failure: then the default policy stays, slower and right
+  ::execv("/proc/self/exe",
+          argv);  // returns only on failure: then the default policy stays, slower and right
 }
 
 }  // namespace edgetrain

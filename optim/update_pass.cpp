@@ -34,10 +34,12 @@ bool keeps_master(const Bucket& bucket) { return bucket.dtype != Dtype::f32; }
 }  // namespace
 
 void add_updates(Program& program, const ModelLayout& layout, int world_group, std::int64_t world_sent) {
-  for (const int bucket : in_order_of_completion(program, layout)) program.instrs.push_back(plain(Verb::norm, bucket));
+  for (const int bucket : in_order_of_completion(program, layout))
+    program.instrs.push_back(plain(Verb::norm, bucket));
   Instr agree = plain(Verb::agree, -1);
   agree.lane = Lane::comm;
-  agree.comm = {{Collective::all_reduce, world_group, Agreement::kWords * size_of(Dtype::i64), world_sent, -1}};
+  agree.comm = {
+      {Collective::all_reduce, world_group, Agreement::kWords * size_of(Dtype::i64), world_sent, -1}};
   program.instrs.push_back(agree);
   program.instrs.push_back(plain(Verb::decide, -1));
   for (int bucket = 0; bucket < static_cast<int>(layout.buckets().size()); ++bucket) {
@@ -81,10 +83,17 @@ std::int64_t UpdateHandler::norm_scratch(const Range& answers_for) {
 
 Request UpdateHandler::issue(const Instr& instr, std::size_t) {
   switch (instr.verb) {
-    case Verb::norm: norm(instr); break;
-    case Verb::decide: decision_ = decide_(); break;
-    case Verb::update: update(instr.target); break;
-    default: ET_CHECK(false, "{} is no instruction for the optimizer", name_of(instr.verb));
+    case Verb::norm:
+      norm(instr);
+      break;
+    case Verb::decide:
+      decision_ = decide_();
+      break;
+    case Verb::update:
+      update(instr.target);
+      break;
+    default:
+      ET_CHECK(false, "{} is no instruction for the optimizer", name_of(instr.verb));
   }
   return {};
 }
@@ -112,8 +121,8 @@ void UpdateHandler::update(int index) {
   const Tensor own = vector_of(weights, bucket.elements, bucket.dtype).col_range(range.begin, range.size());
   const bool master = keeps_master(bucket);
   const std::span<const Tensor> moments = std::span<const Tensor>(states).subspan(master ? 1 : 0);
-  rule_.update(ops_, decision_.scalars, decay_ranges(bucket, range), grad_of(index, range), master ? states.front() : own,
-               moments, master ? own : Tensor{});
+  rule_.update(ops_, decision_.scalars, decay_ranges(bucket, range), grad_of(index, range),
+               master ? states.front() : own, moments, master ? own : Tensor{});
 }
 
 Tensor UpdateHandler::grad_of(int bucket, const Range& range) const {

@@ -1,7 +1,7 @@
 // The optimizer as a pass over the program: norm of every bucket, agreement of all ranks, decision, update.
 //
-// Order: squares are taken in the order in which gradients become complete, so that they wait as late as possible;
-// updates run in the order in which the next forward needs the weights.
+// Order: squares are taken in the order in which gradients become complete, so that they wait as late as
+// possible; updates run in the order in which the next forward needs the weights.
 #pragma once
 
 #include <cstdint>
@@ -18,13 +18,15 @@
 
 namespace edgetrain {
 
-/// Appends norm, agree, decide and update instructions. `world_sent`: bytes that one agreement sends from this rank;
-/// `world_group`: its group. `norm_scratch`: see UpdateHandler::norm_scratch. Run before residency.
+/// Appends norm, agree, decide and update instructions. `world_sent`: bytes that one agreement sends from
+/// this rank; `world_group`: its group. `norm_scratch`: see UpdateHandler::norm_scratch. Run before
+/// residency.
 void add_updates(Program& program, const ModelLayout& layout, int world_group, std::int64_t world_sent);
 
-/// The optimizer state of a bucket on this rank, in the order of the state objects: a master copy where the compute weights are
-/// 16 bit, then the rule's states, each for `owned` elements.
-[[nodiscard]] std::vector<StateSize> state_sizes(const UpdateRule& rule, const Bucket& bucket, std::int64_t owned);
+/// The optimizer state of a bucket on this rank, in the order of the state objects: a master copy where the
+/// compute weights are 16 bit, then the rule's states, each for `owned` elements.
+[[nodiscard]] std::vector<StateSize> state_sizes(const UpdateRule& rule, const Bucket& bucket,
+                                                 std::int64_t owned);
 /// "master", "m", "v": the names of those objects in checkpoints. "param" stands for the weight itself.
 [[nodiscard]] std::vector<std::string> state_names(const UpdateRule& rule, const Bucket& bucket);
 
@@ -37,10 +39,11 @@ struct StepDecision {
 /// Executes norm, decide and update.
 class UpdateHandler final : public Handler {
  public:
-  /// Elements of a bucket that this rank updates; for norm, that it alone answers for (empty: another rank does).
+  /// Elements of a bucket that this rank updates; for norm, that it alone answers for (empty: another rank
+  /// does).
   using Owned = std::function<Range(int bucket)>;
-  UpdateHandler(const ModelLayout& layout, const Program& program, std::byte* arena, Ops& ops, Workspace& workspace,
-                const UpdateRule& rule, Owned updates, Owned norms);
+  UpdateHandler(const ModelLayout& layout, const Program& program, std::byte* arena, Ops& ops,
+                Workspace& workspace, const UpdateRule& rule, Owned updates, Owned norms);
 
   Request issue(const Instr& instr, std::size_t index) override;
   /// Bytes of workspace that the norm of a bucket takes: one f64 for each grain that this rank answers for.

@@ -4,13 +4,20 @@ namespace edgetrain {
 
 std::string_view name_of(ErrorClass error_class) {
   switch (error_class) {
-    case ErrorClass::job: return "job";
-    case ErrorClass::data: return "data";
-    case ErrorClass::numeric: return "numeric";
-    case ErrorClass::resource: return "resource";
-    case ErrorClass::peer: return "peer";
-    case ErrorClass::hang: return "hang";
-    case ErrorClass::internal: return "internal";
+    case ErrorClass::job:
+      return "job";
+    case ErrorClass::data:
+      return "data";
+    case ErrorClass::numeric:
+      return "numeric";
+    case ErrorClass::resource:
+      return "resource";
+    case ErrorClass::peer:
+      return "peer";
+    case ErrorClass::hang:
+      return "hang";
+    case ErrorClass::internal:
+      return "internal";
   }
   return "internal";
 }

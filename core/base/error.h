@@ -40,22 +40,23 @@ class JobError : public Error {
 };
 
 namespace detail {
-[[noreturn]] void assert_failed(std::string_view expression, std::string_view message, std::source_location where);
+[[noreturn]] void assert_failed(std::string_view expression, std::string_view message,
+                                std::source_location where);
 }  // namespace detail
 
 }  // namespace edgetrain
 
 /// An invariant of ours. Stays on in release builds. Throws Error(internal).
-#define ET_ASSERT(expression)                                                                          \
-  do {                                                                                                 \
-    if (!(expression)) [[unlikely]]                                                                    \
-      ::edgetrain::detail::assert_failed(#expression, "", std::source_location::current());            \
+#define ET_ASSERT(expression)                                                               \
+  do {                                                                                      \
+    if (!(expression)) [[unlikely]]                                                         \
+      ::edgetrain::detail::assert_failed(#expression, "", std::source_location::current()); \
   } while (false)
 
 /// ET_ASSERT with a formatted explanation: ET_CHECK(a == b, "rows differ: {} and {}", a, b).
-#define ET_CHECK(expression, ...)                                                                      \
-  do {                                                                                                 \
-    if (!(expression)) [[unlikely]]                                                                    \
-      ::edgetrain::detail::assert_failed(#expression, ::fmt::format(__VA_ARGS__),                      \
-                                         std::source_location::current());                             \
+#define ET_CHECK(expression, ...)                                                 \
+  do {                                                                            \
+    if (!(expression)) [[unlikely]]                                               \
+      ::edgetrain::detail::assert_failed(#expression, ::fmt::format(__VA_ARGS__), \
+                                         std::source_location::current());        \
   } while (false)

@@ -1,4 +1,5 @@
-// An in-order queue of work. On a CPU the queue is the calling thread itself; CUDA streams derive in core/device/cuda.
+// An in-order queue of work. On a CPU the queue is the calling thread itself; CUDA streams derive in
+// core/device/cuda.
 #pragma once
 
 namespace edgetrain {

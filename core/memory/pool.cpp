@@ -14,8 +14,8 @@ namespace {
 // mmap, not malloc: page-aligned, zeroed, returned to the system at once, and exactly as large as asked for.
 std::byte* map_bytes(std::int64_t bytes) {
   if (bytes == 0) return nullptr;
-  void* data = ::mmap(nullptr, static_cast<std::size_t>(bytes), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
-                      -1, 0);
+  void* data = ::mmap(nullptr, static_cast<std::size_t>(bytes), PROT_READ | PROT_WRITE,
+                      MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (data == MAP_FAILED) {
     throw Error(ErrorClass::resource, fmt::format("cannot map {} bytes: {}", bytes, std::strerror(errno)));
   }
@@ -28,23 +28,34 @@ std::byte* map_bytes(std::int64_t bytes) {
 
 std::string_view name_of(Tier tier) {
   switch (tier) {
-    case Tier::device: return "device";
-    case Tier::host: return "host";
-    case Tier::ssd: return "ssd";
+    case Tier::device:
+      return "device";
+    case Tier::host:
+      return "host";
+    case Tier::ssd:
+      return "ssd";
   }
   return "?";
 }
 
 std::string_view name_of(Category category) {
   switch (category) {
-    case Category::params: return "params";
-    case Category::grads: return "grads";
-    case Category::master: return "master";
-    case Category::moments: return "moments";
-    case Category::activations: return "activations";
-    case Category::workspace: return "workspace";
-    case Category::comm: return "comm";
-    case Category::kv: return "kv";
+    case Category::params:
+      return "params";
+    case Category::grads:
+      return "grads";
+    case Category::master:
+      return "master";
+    case Category::moments:
+      return "moments";
+    case Category::activations:
+      return "activations";
+    case Category::workspace:
+      return "workspace";
+    case Category::comm:
+      return "comm";
+    case Category::kv:
+      return "kv";
   }
   return "?";
 }
@@ -78,8 +89,8 @@ Arena Pool::reserve(Category category, std::int64_t bytes, std::string_view what
       if (used > 0) table += fmt::format("\n  {:<12} {:>16}", name_of(static_cast<Category>(c)), used);
     }
     throw Error(ErrorClass::resource,
-                fmt::format("{} memory: {} bytes for {} do not fit: {} of {} bytes are reserved{}", name_of(tier_), bytes,
-                            what, in_use_, cap_, table));
+                fmt::format("{} memory: {} bytes for {} do not fit: {} of {} bytes are reserved{}",
+                            name_of(tier_), bytes, what, in_use_, cap_, table));
   }
   std::byte* data = map_bytes(bytes);
   in_use_ += bytes;
@@ -105,7 +116,8 @@ std::byte* Workspace::take(std::int64_t bytes) {
   ET_ASSERT(bytes >= 0);
   const std::int64_t begin = used_;
   const std::int64_t end = begin + aligned(bytes);
-  ET_CHECK(bytes_ < 0 || end <= bytes_, "workspace of {} bytes, {} in use, {} asked for", bytes_, used_, bytes);
+  ET_CHECK(bytes_ < 0 || end <= bytes_, "workspace of {} bytes, {} in use, {} asked for", bytes_, used_,
+           bytes);
   used_ = end;
   peak_ = std::max(peak_, used_);
   return base_ == nullptr ? nullptr : base_ + begin;

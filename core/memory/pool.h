@@ -1,7 +1,8 @@
 // Memory: tiers with hard caps, arenas with named reservations, and the bump workspace inside one.
 //
-// Why: `memory:` in the job is a promise. Everything over 64 KiB on the training path lives in an arena whose size
-// was planned, so the peak is known before step 1 and cannot grow afterwards. malloc would promise nothing.
+// Why: `memory:` in the job is a promise. Everything over 64 KiB on the training path lives in an arena whose
+// size was planned, so the peak is known before step 1 and cannot grow afterwards. malloc would promise
+// nothing.
 #pragma once
 
 #include <array>
@@ -81,8 +82,8 @@ class Pool {
 };
 
 /// Scratch of unit calls and operators: a stack in one planned arena.
-/// Dry: `base` null; addresses stay null and only the peak is recorded, without a limit. So the plan's peak and the
-/// run's peak come from the same calls.
+/// Dry: `base` null; addresses stay null and only the peak is recorded, without a limit. So the plan's peak
+/// and the run's peak come from the same calls.
 class Workspace {
  public:
   Workspace() = default;  // dry

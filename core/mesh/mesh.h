@@ -1,6 +1,8 @@
-// The process grid pp x dp x cp x tp (outermost first) and every group that it implies. Pure arithmetic, no MPI.
+// The process grid pp x dp x cp x tp (outermost first) and every group that it implies. Pure arithmetic, no
+// MPI.
 //
-// Why here and not in parallel/: the planner and the verifier answer for ranks that do not exist on this machine.
+// Why here and not in parallel/: the planner and the verifier answer for ranks that do not exist on this
+// machine.
 #pragma once
 
 #include <array>
@@ -28,7 +30,8 @@ class Mesh {
   [[nodiscard]] int rank_at(const std::array<int, kAxes>& coordinates) const;
   /// The ranks that differ from `rank` in `axis` alone, itself included.
   [[nodiscard]] RankList along(Axis axis, int rank) const { return spanning({axis}, rank); }
-  /// The ranks that hold copies of a dense parameter of `rank` and see other tokens: dp x cp. Gradients are summed over it.
+  /// The ranks that hold copies of a dense parameter of `rank` and see other tokens: dp x cp. Gradients are
+  /// summed over it.
   [[nodiscard]] RankList replicas(int rank) const { return spanning({Axis::dp, Axis::cp}, rank); }
   /// The ranks that agree with `rank` on every axis not in `axes`.
   [[nodiscard]] RankList spanning(const std::vector<Axis>& axes, int rank) const;

@@ -22,7 +22,8 @@ std::vector<std::vector<int>> users_of_params(const ParamTable& table) {
   return users;
 }
 
-bool belongs(const Bucket& bucket, const ParamSpec& first, const ParamSpec& spec, const std::vector<int>& users) {
+bool belongs(const Bucket& bucket, const ParamSpec& first, const ParamSpec& spec,
+             const std::vector<int>& users) {
   return bucket.users == users && std::tie(first.domain, first.tp_sum, first.dtype, first.trainable) ==
                                       std::tie(spec.domain, spec.tp_sum, spec.dtype, spec.trainable);
 }
@@ -111,9 +112,10 @@ std::vector<Bucket> make_buckets(const ParamTable& table, int shards) {
       unit = users[param].front();
       first_of_unit = buckets.size();
     }
-    auto home = std::find_if(buckets.begin() + static_cast<std::ptrdiff_t>(first_of_unit), buckets.end(), [&](const Bucket& b) {
-      return belongs(b, table.specs[static_cast<std::size_t>(b.params.front())], spec, users[param]);
-    });
+    auto home = std::find_if(
+        buckets.begin() + static_cast<std::ptrdiff_t>(first_of_unit), buckets.end(), [&](const Bucket& b) {
+          return belongs(b, table.specs[static_cast<std::size_t>(b.params.front())], spec, users[param]);
+        });
     if (home == buckets.end()) {
       buckets.push_back(new_bucket(table, static_cast<int>(param), users[param]));
       home = buckets.end() - 1;
@@ -139,7 +141,8 @@ std::vector<Tile> tiles(const Bucket& bucket, std::span<const ParamSpec> specs, 
     const std::int64_t begin = std::max(range.begin, bucket.at[i]);
     const std::int64_t end = std::min(range.end, bucket.at[i] + spec.numel());
     if (begin >= end) continue;
-    append_tiles(out, bucket.params[i], spec, {begin - bucket.at[i], end - bucket.at[i]}, begin - range.begin);
+    append_tiles(out, bucket.params[i], spec, {begin - bucket.at[i], end - bucket.at[i]},
+                 begin - range.begin);
   }
   return out;
 }

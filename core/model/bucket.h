@@ -1,9 +1,9 @@
 // Buckets: what is fetched, reduced, updated and dropped as one; and the arithmetic between names and memory.
 //
-// A bucket is flat and holds parameters of one unit that agree in domain, tp_sum, dtype, trainable and users. It is
-// padded so that every shard is a multiple of kGrain elements. A tied weight is a bucket of its own with two users.
-// shard() and tiles() are the only arithmetic between parameter names and addresses: reduction, optimizer, norm,
-// initialisation and checkpoint all call them.
+// A bucket is flat and holds parameters of one unit that agree in domain, tp_sum, dtype, trainable and users.
+// It is padded so that every shard is a multiple of kGrain elements. A tied weight is a bucket of its own
+// with two users. shard() and tiles() are the only arithmetic between parameter names and addresses:
+// reduction, optimizer, norm, initialisation and checkpoint all call them.
 #pragma once
 
 #include <cstdint>
@@ -32,14 +32,14 @@ struct ParamTable {
 [[nodiscard]] ParamTable make_param_table(std::span<const std::unique_ptr<Unit>> units);
 
 struct Bucket {
-  std::vector<int> params;        // indexes into ParamTable::specs, in memory order
-  std::vector<std::int64_t> at;   // first element of each
-  std::vector<int> users;         // units that read it, ascending; users.front() owns it
-  std::int64_t elements = 0;      // padded
-  std::int64_t used = 0;          // without the padding at the end
-  Dtype dtype = Dtype::f32;       // of the compute weight
+  std::vector<int> params;       // indexes into ParamTable::specs, in memory order
+  std::vector<std::int64_t> at;  // first element of each
+  std::vector<int> users;        // units that read it, ascending; users.front() owns it
+  std::int64_t elements = 0;     // padded
+  std::int64_t used = 0;         // without the padding at the end
+  Dtype dtype = Dtype::f32;      // of the compute weight
   bool trainable = true;
-  std::string name;               // "blocks.3", for messages
+  std::string name;  // "blocks.3", for messages
 };
 
 /// Buckets in the order of their owning units. Every shard of `shards` equal ones is a multiple of kGrain.
@@ -48,8 +48,9 @@ struct Bucket {
 /// Part `index` of `count` equal parts. Pure, and the only one.
 [[nodiscard]] Range shard(const Bucket& bucket, int index, int count);
 
-/// The rectangles of logical parameters that the elements [range) of the bucket hold, in memory order. Tile::at counts from
-/// range.begin. A range that begins or ends inside a row gives up to three tiles per parameter. Padding gives none.
+/// The rectangles of logical parameters that the elements [range) of the bucket hold, in memory order.
+/// Tile::at counts from range.begin. A range that begins or ends inside a row gives up to three tiles per
+/// parameter. Padding gives none.
 [[nodiscard]] std::vector<Tile> tiles(const Bucket& bucket, std::span<const ParamSpec> specs, Range range);
 
 }  // namespace edgetrain

@@ -21,8 +21,8 @@ struct RopeConfig {
   std::int64_t original_max_position_embeddings = 0;
 };
 
-/// One decoder-only transformer. Fields keep their Hugging Face names; everything here is implemented, and whatever
-/// config.json asks for that is not is refused when it is read.
+/// One decoder-only transformer. Fields keep their Hugging Face names; everything here is implemented, and
+/// whatever config.json asks for that is not is refused when it is read.
 struct ModelConfig {
   Family family = Family::llama;
   std::int64_t vocab_size = 0;
@@ -39,8 +39,8 @@ struct ModelConfig {
   bool qkv_bias = false;       // Qwen2, GPT-2, attention_bias
   bool attn_out_bias = false;  // GPT-2, attention_bias of Llama
   bool mlp_bias = false;
-  bool qk_norm = false;                        // Qwen3
-  std::vector<std::int64_t> sliding_window;    // per layer; 0: none
+  bool qk_norm = false;                      // Qwen3
+  std::vector<std::int64_t> sliding_window;  // per layer; 0: none
   RopeConfig rope;
   double initializer_range = 0.02;
   std::optional<std::int64_t> bos_token_id, eos_token_id;

@@ -1,6 +1,7 @@
 // A unit's only door to the world: operators, its parameters and gradients, scratch, losses, communicators.
 //
-// One class for every backend: dry, cpu and cuda differ in the Ops, the Workspace and the Communicators behind it.
+// One class for every backend: dry, cpu and cuda differ in the Ops, the Workspace and the Communicators
+// behind it.
 #pragma once
 
 #include <array>
@@ -24,16 +25,17 @@ struct GradRef {
 
 /// What a Context is filled with for one unit call. The driver's handlers do so; tests may.
 struct Bindings {
-  std::vector<Tensor> params;          // in the order of Unit::params()
-  std::vector<Tensor> grads;           // same order; empty outside backward
-  std::vector<bool> grad_started;      // false: the accumulator holds nothing yet, first use overwrites it
-  Tensor losses;                       // (T, 1) f32, per row of this call; absent when no loss is wanted
-  float loss_scale = 1.0F;             // 1 / number of targets of the global batch, times the loss scale
+  std::vector<Tensor> params;      // in the order of Unit::params()
+  std::vector<Tensor> grads;       // same order; empty outside backward
+  std::vector<bool> grad_started;  // false: the accumulator holds nothing yet, first use overwrites it
+  Tensor losses;                   // (T, 1) f32, per row of this call; absent when no loss is wanted
+  float loss_scale = 1.0F;         // 1 / number of targets of the global batch, times the loss scale
 };
 
 class Context {
  public:
-  Context(Ops& ops, Workspace& workspace, const Stream& stream) : ops_(ops), workspace_(workspace), stream_(stream) {}
+  Context(Ops& ops, Workspace& workspace, const Stream& stream)
+      : ops_(ops), workspace_(workspace), stream_(stream) {}
 
   [[nodiscard]] Ops& ops() { return ops_; }
   [[nodiscard]] const Stream& stream() const { return stream_; }

@@ -9,9 +9,16 @@
 
 namespace edgetrain {
 
-enum class Domain : std::uint8_t { dense, expert };       // copies live along dp x cp, or along its expert re-factoring
-enum class Cut : std::uint8_t { none, rows, cols };       // by tp (dense) or ep (expert)
-enum class TpSum : std::uint8_t { none, all, kv_peers };  // gradient is partial over tp: norms under SP, replicated kv heads
+enum class Domain : std::uint8_t {
+  dense,
+  expert
+};  // copies live along dp x cp, or along its expert re-factoring
+enum class Cut : std::uint8_t { none, rows, cols };  // by tp (dense) or ep (expert)
+enum class TpSum : std::uint8_t {
+  none,
+  all,
+  kv_peers
+};  // gradient is partial over tp: norms under SP, replicated kv heads
 
 /// Initial values: normal(0, std) keyed by (seed, name, element), or a constant.
 struct Init {
@@ -24,16 +31,18 @@ struct ParamSpec {
   std::int64_t rows = 0, cols = 0;  // logical, unpadded; a vector is (1, n)
   int dims = 2;                     // dimensions of the Hugging Face tensor: 1 for norms and biases
   Init init;
-  /// Lies directly behind the previous parameter of its bucket, so that both form one matrix (q,k,v; gate,up).
+  /// Lies directly behind the previous parameter of its bucket, so that both form one matrix (q,k,v;
+  /// gate,up).
   bool joined = false;
-  std::vector<std::int64_t> blocks;  // along the cut, each divided alike (GPT-2 c_attn: q, k, v); empty: one block
+  std::vector<std::int64_t>
+      blocks;  // along the cut, each divided alike (GPT-2 c_attn: q, k, v); empty: one block
   Cut cut = Cut::none;
   Domain domain = Domain::dense;
   TpSum tp_sum = TpSum::none;
   Dtype dtype = Dtype::f32;  // of the compute weight
   bool trainable = true;
-  bool decay = true;     // takes weight_decay: two or more dimensions
-  std::string tied_to;   // shares that parameter's value; gradients are kept per user and summed in user order
+  bool decay = true;    // takes weight_decay: two or more dimensions
+  std::string tied_to;  // shares that parameter's value; gradients are kept per user and summed in user order
 
   [[nodiscard]] std::int64_t numel() const { return rows * cols; }
 };

@@ -1,6 +1,7 @@
 // A rectangle of a logical tensor, and where it lies in memory: the only bridge between names and addresses.
 //
-// ZeRO shards, tensor cuts, checkpoint slices, export, initialisation and per-tensor norms all speak in tiles.
+// ZeRO shards, tensor cuts, checkpoint slices, export, initialisation and per-tensor norms all speak in
+// tiles.
 #pragma once
 
 #include <cstdint>
@@ -14,8 +15,8 @@ struct Range {
   friend bool operator==(const Range&, const Range&) = default;
 };
 
-/// Rows [row, row + rows) and columns [col, col + cols) of parameter `param`, dense and row-major at element `at` of
-/// the memory that the tile belongs to.
+/// Rows [row, row + rows) and columns [col, col + cols) of parameter `param`, dense and row-major at element
+/// `at` of the memory that the tile belongs to.
 struct Tile {
   int param = 0;
   std::int64_t row = 0, rows = 0;

@@ -1,7 +1,8 @@
-// A unit: a stateless layer of the model with hand-written forward and backward, whose only door is its Context.
+// A unit: a stateless layer of the model with hand-written forward and backward, whose only door is its
+// Context.
 //
-// Why no tape: what a unit reads, saves and communicates must be known before any memory exists, so that the planner
-// can place it. A unit says so here, and the dry device checks it by running the very same code.
+// Why no tape: what a unit reads, saves and communicates must be known before any memory exists, so that the
+// planner can place it. A unit says so here, and the dry device checks it by running the very same code.
 #pragma once
 
 #include <cstdint>
@@ -20,11 +21,11 @@ class Context;
 
 /// The rows that one call sees. Plans use max_rows; a run has rows <= max_rows.
 struct Batch {
-  std::int64_t rows = 0;           // T
-  Tensor ids, targets, position;   // (T, 1) i32; targets absent: no loss wanted
+  std::int64_t rows = 0;          // T
+  Tensor ids, targets, position;  // (T, 1) i32; targets absent: no loss wanted
   /// Which keys each query row sees: one mask per distinct sliding window, in the order of Model::windows.
   std::span<const std::vector<MaskItem>> masks;
-  Tensor logit_rows;               // (n, 1) i32: rows of x whose logits the head returns; absent outside generation
+  Tensor logit_rows;  // (n, 1) i32: rows of x whose logits the head returns; absent outside generation
 };
 
 enum class Pass : std::uint8_t { input = 1, weight = 2, both = 3 };
@@ -39,8 +40,8 @@ struct SavedSpec {
   Pass last_reader = Pass::both;
   Rebuild rebuild = Rebuild::whole_unit;
 };
-/// The fields of one (unit, micro-batch), in the order of saved(). A field that the plan does not store has null data
-/// and zero rows.
+/// The fields of one (unit, micro-batch), in the order of saved(). A field that the plan does not store has
+/// null data and zero rows.
 using Saved = std::span<const Tensor>;
 
 class Unit {
@@ -53,17 +54,17 @@ class Unit {
   /// Columns and dtype of y (0 for the head, which has no y in training).
   [[nodiscard]] virtual std::int64_t out_cols() const = 0;
   [[nodiscard]] virtual Dtype out_dtype() const = 0;
-  /// Ends the model: in training it is called only through backward(), which computes the loss as well, so that logits
-  /// exist for one chunk of rows at a time and are never computed twice.
+  /// Ends the model: in training it is called only through backward(), which computes the loss as well, so
+  /// that logits exist for one chunk of rows at a time and are never computed twice.
   [[nodiscard]] virtual bool computes_loss() const { return false; }
 
   /// y = f(x). `keep` empty: no backward will follow. x is absent for the embedding.
-  /// Head: with batch.targets, writes the loss of every row to ctx.losses() and ignores y; with batch.logit_rows, y (n, V)
-  /// f32 receives the logits of those rows.
+  /// Head: with batch.targets, writes the loss of every row to ctx.losses() and ignores y; with
+  /// batch.logit_rows, y (n, V) f32 receives the logits of those rows.
   virtual void forward(Context& ctx, const Batch& batch, Tensor x, Tensor y, Saved keep) const = 0;
-  /// dx from dy (input pass), parameter gradients through ctx.grad() (weight pass). dx is absent for the embedding; dx
-  /// may be dy. The head takes no dy: it computes loss, dx and parameter gradients, with the gradient of
-  /// sum(loss) * ctx.loss_scale().
+  /// dx from dy (input pass), parameter gradients through ctx.grad() (weight pass). dx is absent for the
+  /// embedding; dx may be dy. The head takes no dy: it computes loss, dx and parameter gradients, with the
+  /// gradient of sum(loss) * ctx.loss_scale().
   virtual void backward(Context& ctx, const Batch& batch, Pass pass, Tensor x, Tensor dy, Tensor dx,
                         Saved saved) const = 0;
 };

@@ -1,18 +1,19 @@
-// The operators that units are made of. Backends: cpu (oneDNN, Highway), cuda, dry (records, computes nothing).
+// The operators that units are made of. Backends: cpu (oneDNN, Highway), cuda, dry (records, computes
+// nothing).
 //
 // Conventions for all of them:
 //   T = tokens (rows), C = columns, V = vocabulary, H = query heads, G = key/value heads, D = head_dim.
-//   Activations and weights are f32 or bf16, one dtype per call unless said otherwise; all arithmetic and every sum
-//   is f32, rounded once on store (nearest even). Statistics (rstd, mean, lse) and losses are f32.
-//   A gradient argument `dw` is f32 and is written as dw = beta * dw + sum over rows, beta 0 or 1; beta 0 does not
-//   read what was there. Sums over rows run in row order, whatever the number of threads.
-//   "In place" means the same tensor as input and output; allowed only where the comment says so.
-//   Tensors may have any row stride unless marked "contiguous"; an optional tensor is absent().
-//   Scratch comes from the Workspace that the backend was made with; dry takes the same number of bytes.
-//   Errors: Error(internal) on shapes or dtypes that an operator does not take.
+//   Activations and weights are f32 or bf16, one dtype per call unless said otherwise; all arithmetic and
+//   every sum is f32, rounded once on store (nearest even). Statistics (rstd, mean, lse) and losses are f32.
+//   A gradient argument `dw` is f32 and is written as dw = beta * dw + sum over rows, beta 0 or 1; beta 0
+//   does not read what was there. Sums over rows run in row order, whatever the number of threads. "In place"
+//   means the same tensor as input and output; allowed only where the comment says so. Tensors may have any
+//   row stride unless marked "contiguous"; an optional tensor is absent(). Scratch comes from the Workspace
+//   that the backend was made with; dry takes the same number of bytes. Errors: Error(internal) on shapes or
+//   dtypes that an operator does not take.
 //
-// Bits: for one shape the bits of every operator are fixed. With OpsOptions::canonical they do not depend on the
-// number of threads either, also in gemm, attention and cross_entropy.
+// Bits: for one shape the bits of every operator are fixed. With OpsOptions::canonical they do not depend on
+// the number of threads either, also in gemm, attention and cross_entropy.
 #pragma once
 
 #include <cstdint>
@@ -25,8 +26,8 @@ namespace edgetrain {
 
 /// Which (query row, key row) pairs attention may use: query row q0 + i sees key row k0 + j
 /// iff lo <= i - j <= hi, for i < q1 - q0, j < k1 - k0.
-/// One causal document: lo = 0, hi = kNoLimit. Sliding window of W tokens: hi = W - 1. A context-parallel slice
-/// shifts both by its offset. Within one call every query row is in exactly one item.
+/// One causal document: lo = 0, hi = kNoLimit. Sliding window of W tokens: hi = W - 1. A context-parallel
+/// slice shifts both by its offset. Within one call every query row is in exactly one item.
 struct MaskItem {
   static constexpr std::int64_t kNoLimit = std::numeric_limits<std::int64_t>::max() / 4;
   std::int64_t q0 = 0, q1 = 0, k0 = 0, k1 = 0;
@@ -34,8 +35,9 @@ struct MaskItem {
 };
 
 struct AttentionShape {
-  std::int64_t heads = 0, kv_heads = 0, head_dim = 0;  // H, G, D; G divides H; query head h uses kv head h / (H/G)
-  float scale = 0.0F;                                  // usually 1 / sqrt(D)
+  std::int64_t heads = 0, kv_heads = 0,
+               head_dim = 0;  // H, G, D; G divides H; query head h uses kv head h / (H/G)
+  float scale = 0.0F;         // usually 1 / sqrt(D)
 };
 
 enum class Activation : std::uint8_t { gelu_tanh, gelu_erf, silu, relu };
@@ -59,32 +61,41 @@ class Ops {
  public:
   virtual ~Ops() = default;
 
-  // ---- matrix products -----------------------------------------------------------------------------------------
-  /// c (M, N) = op(a) (M, K) * op(b) (K, N) + beta * c + bias. op transposes if asked: trans_a means that `a` is
-  /// stored (K, M), trans_b that `b` is stored (N, K). a and b have one dtype, f32 or bf16; c is that dtype or f32.
-  /// beta 0 or 1 (1 only with c f32). bias: absent, or (1, N) of a's dtype, added once, only with beta 0.
-  virtual void gemm(Tensor a, bool trans_a, Tensor b, bool trans_b, Tensor c, float beta, Tensor bias = {}) = 0;
+  // ---- matrix products
+  // -----------------------------------------------------------------------------------------
+  /// c (M, N) = op(a) (M, K) * op(b) (K, N) + beta * c + bias. op transposes if asked: trans_a means that `a`
+  /// is stored (K, M), trans_b that `b` is stored (N, K). a and b have one dtype, f32 or bf16; c is that
+  /// dtype or f32. beta 0 or 1 (1 only with c f32). bias: absent, or (1, N) of a's dtype, added once, only
+  /// with beta 0.
+  virtual void gemm(Tensor a, bool trans_a, Tensor b, bool trans_b, Tensor c, float beta,
+                    Tensor bias = {}) = 0;
 
-  // ---- normalisation -------------------------------------------------------------------------------------------
-  /// Per row and group of C' = w.cols columns (C' divides x.cols; C' < x.cols normalises each head on its own):
-  /// rstd = 1 / sqrt(mean(x^2) + eps), y = x * rstd * w. rstd (T, x.cols / C'). y may be x. Zhang & Sennrich 2019.
+  // ---- normalisation
+  // -------------------------------------------------------------------------------------------
+  /// Per row and group of C' = w.cols columns (C' divides x.cols; C' < x.cols normalises each head on its
+  /// own): rstd = 1 / sqrt(mean(x^2) + eps), y = x * rstd * w. rstd (T, x.cols / C'). y may be x. Zhang &
+  /// Sennrich 2019.
   virtual void rms_norm(Tensor x, Tensor w, float eps, Tensor y, Tensor rstd) = 0;
   /// dx = accumulate ? dx + g : g, with g the gradient by x; dx may be dy (accumulate false). dw (1, C').
-  virtual void rms_norm_backward(Tensor x, Tensor w, Tensor rstd, Tensor dy, Tensor dx, bool accumulate, Tensor dw,
-                                 float beta) = 0;
+  virtual void rms_norm_backward(Tensor x, Tensor w, Tensor rstd, Tensor dy, Tensor dx, bool accumulate,
+                                 Tensor dw, float beta) = 0;
   /// y = (x - mean) * rstd * w + b. mean, rstd (T, 1). Ba et al. 2016.
   virtual void layer_norm(Tensor x, Tensor w, Tensor b, float eps, Tensor y, Tensor mean, Tensor rstd) = 0;
   virtual void layer_norm_backward(Tensor x, Tensor w, Tensor mean, Tensor rstd, Tensor dy, Tensor dx,
                                    bool accumulate, Tensor dw, Tensor db, float beta) = 0;
 
-  // ---- position ------------------------------------------------------------------------------------------------
-  /// Rotates, in place, each head of x (T, n*D) by angle position[t] * inv_freq[i], pairs (i, i + D/2) ("rotate half",
-  /// Hugging Face layout). position (T, 1) i32, inv_freq (1, D/2) f32; scale multiplies cos and sin (YaRN; else 1).
-  /// inverse: the transposed rotation, which is the backward pass.
-  virtual void rope(Tensor x, Tensor position, Tensor inv_freq, std::int64_t head_dim, float scale, bool inverse) = 0;
+  // ---- position
+  // ------------------------------------------------------------------------------------------------
+  /// Rotates, in place, each head of x (T, n*D) by angle position[t] * inv_freq[i], pairs (i, i + D/2)
+  /// ("rotate half", Hugging Face layout). position (T, 1) i32, inv_freq (1, D/2) f32; scale multiplies cos
+  /// and sin (YaRN; else 1). inverse: the transposed rotation, which is the backward pass.
+  virtual void rope(Tensor x, Tensor position, Tensor inv_freq, std::int64_t head_dim, float scale,
+                    bool inverse) = 0;
 
-  // ---- elementwise ---------------------------------------------------------------------------------------------
-  /// y = silu(gate) * up; gate, up, y (T, C). Shazeer 2020. The operands are often column ranges of one tensor.
+  // ---- elementwise
+  // ---------------------------------------------------------------------------------------------
+  /// y = silu(gate) * up; gate, up, y (T, C). Shazeer 2020. The operands are often column ranges of one
+  /// tensor.
   virtual void swiglu(Tensor gate, Tensor up, Tensor y) = 0;
   /// dgate and dup may be gate and up (in place).
   virtual void swiglu_backward(Tensor gate, Tensor up, Tensor dy, Tensor dgate, Tensor dup) = 0;
@@ -100,40 +111,48 @@ class Ops {
   virtual void copy(Tensor src, Tensor dst) = 0;
   virtual void fill(Tensor dst, float value) = 0;
 
-  // ---- embedding -----------------------------------------------------------------------------------------------
-  /// y[t] = table[ids[t]] (+ y[t] if accumulate). ids (T, 1) i32 in [0, V): Error(data) names row and id otherwise.
+  // ---- embedding
+  // -----------------------------------------------------------------------------------------------
+  /// y[t] = table[ids[t]] (+ y[t] if accumulate). ids (T, 1) i32 in [0, V): Error(data) names row and id
+  /// otherwise.
   virtual void embedding(Tensor ids, Tensor table, Tensor y, bool accumulate) = 0;
   /// dtable (V, C) f32: dtable = beta * dtable, then dtable[ids[t]] += dy[t] in row order.
   virtual void embedding_backward(Tensor ids, Tensor dy, Tensor dtable, float beta) = 0;
 
-  // ---- attention -----------------------------------------------------------------------------------------------
+  // ---- attention
+  // -----------------------------------------------------------------------------------------------
   /// Blockwise softmax(scale * q k^T + mask) v; never T x T in memory (Dao et al. 2022). q, out (Tq, H*D);
-  /// k, v (Tk, G*D); lse (Tq, H) f32 = log sum exp of the scaled scores. A row that sees no key: out 0, lse -inf.
-  virtual void attention(Tensor q, Tensor k, Tensor v, std::span<const MaskItem> mask, const AttentionShape& shape,
-                         Tensor out, Tensor lse) = 0;
+  /// k, v (Tk, G*D); lse (Tq, H) f32 = log sum exp of the scaled scores. A row that sees no key: out 0, lse
+  /// -inf.
+  virtual void attention(Tensor q, Tensor k, Tensor v, std::span<const MaskItem> mask,
+                         const AttentionShape& shape, Tensor out, Tensor lse) = 0;
   /// dq, dk, dv are overwritten; they must not alias the inputs. Key rows in no item get zero.
   virtual void attention_backward(Tensor q, Tensor k, Tensor v, Tensor out, Tensor lse, Tensor dout,
-                                  std::span<const MaskItem> mask, const AttentionShape& shape, Tensor dq, Tensor dk,
-                                  Tensor dv) = 0;
+                                  std::span<const MaskItem> mask, const AttentionShape& shape, Tensor dq,
+                                  Tensor dk, Tensor dv) = 0;
 
-  // ---- loss ----------------------------------------------------------------------------------------------------
-  /// Fused softmax cross-entropy of logits (T, V) f32 and targets (T, 1) i32; target -100 is ignored (loss 0, gradient 0).
-  /// loss (T, 1) f32 = logsumexp(logits[t]) - logits[t][target]. dlogits (T, V) f32 or bf16, absent for loss alone, may
-  /// be logits: (softmax - onehot) * scale. Error(data) names row and id of a target outside [0, V).
+  // ---- loss
+  // ----------------------------------------------------------------------------------------------------
+  /// Fused softmax cross-entropy of logits (T, V) f32 and targets (T, 1) i32; target -100 is ignored (loss 0,
+  /// gradient 0). loss (T, 1) f32 = logsumexp(logits[t]) - logits[t][target]. dlogits (T, V) f32 or bf16,
+  /// absent for loss alone, may be logits: (softmax - onehot) * scale. Error(data) names row and id of a
+  /// target outside [0, V).
   virtual void cross_entropy(Tensor logits, Tensor targets, Tensor loss, Tensor dlogits, float scale) = 0;
 
-  // ---- optimizer -----------------------------------------------------------------------------------------------
-  /// Elementwise over (1, n), bit-equal to the scalar code in optim/: g = grad * grad_scale; m = b1 m + (1-b1) g;
-  /// v = b2 v + (1-b2) g^2; master -= lr * (m/bias1 / (sqrt(v/bias2) + eps) + wd * master) (Loshchilov & Hutter 2019).
-  /// grad f32 or bf16; master, m, v f32. out: absent, or the bf16/f16 weight that receives the rounded master.
-  virtual void adamw(const AdamWConstants& c, const UpdateScalars& s, Tensor grad, Tensor master, Tensor m, Tensor v,
-                     Tensor out) = 0;
+  // ---- optimizer
+  // -----------------------------------------------------------------------------------------------
+  /// Elementwise over (1, n), bit-equal to the scalar code in optim/: g = grad * grad_scale; m = b1 m +
+  /// (1-b1) g; v = b2 v + (1-b2) g^2; master -= lr * (m/bias1 / (sqrt(v/bias2) + eps) + wd * master)
+  /// (Loshchilov & Hutter 2019). grad f32 or bf16; master, m, v f32. out: absent, or the bf16/f16 weight that
+  /// receives the rounded master.
+  virtual void adamw(const AdamWConstants& c, const UpdateScalars& s, Tensor grad, Tensor master, Tensor m,
+                     Tensor v, Tensor out) = 0;
   /// g = grad * grad_scale + wd * master; m = momentum m + g; master -= lr * (nesterov ? g + momentum m : m).
   /// m absent when momentum is 0.
   virtual void sgd(const SgdConstants& c, const UpdateScalars& s, Tensor grad, Tensor master, Tensor m,
                    Tensor out) = 0;
-  /// sums (1, n / 1024) f64: sums[i] = sum of squares of elements [1024 i, 1024 i + 1024) of x (1, n), x f32 or bf16, in a
-  /// fixed order. n is a multiple of 1024.
+  /// sums (1, n / 1024) f64: sums[i] = sum of squares of elements [1024 i, 1024 i + 1024) of x (1, n), x f32
+  /// or bf16, in a fixed order. n is a multiple of 1024.
   virtual void sum_squares(Tensor x, Tensor sums) = 0;
 };
 

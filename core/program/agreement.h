@@ -1,8 +1,9 @@
-// What all ranks agree on once a step: the loss, the squared gradient norm, whether anything is not finite, and
-// whether anybody was asked to stop.
+// What all ranks agree on once a step: the loss, the squared gradient norm, whether anything is not finite,
+// and whether anybody was asked to stop.
 //
-// Why exact sums: every layout groups the rows and the buckets differently; with exact addends in an exact sum, loss, norm
-// and with it the clipping coefficient have the same bits under all of them. One small all_reduce carries everything.
+// Why exact sums: every layout groups the rows and the buckets differently; with exact addends in an exact
+// sum, loss, norm and with it the clipping coefficient have the same bits under all of them. One small
+// all_reduce carries everything.
 #pragma once
 
 #include <array>

@@ -20,8 +20,9 @@ namespace edgetrain {
   return -1;
 }
 
-/// Binds a workspace to the instruction's scratch for the scope's life. Taking more than was rehearsed throws; at the end
-/// of the scope the run's peak must equal the rehearsal's, which is the contract that plan equals run.
+/// Binds a workspace to the instruction's scratch for the scope's life. Taking more than was rehearsed
+/// throws; at the end of the scope the run's peak must equal the rehearsal's, which is the contract that plan
+/// equals run.
 class ScratchBinding {
  public:
   ScratchBinding(const Program& program, const Instr& instr, std::byte* arena, Workspace& workspace)

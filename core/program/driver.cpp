@@ -57,7 +57,12 @@ void Driver::poll() {
 }
 
 void Driver::drain() {
-  for (Backoff backoff; !pending_.empty(); backoff.pause()) reap();
+  const auto moves = [this] {
+    std::uint64_t sum = 0;
+    for (const auto& pending : pending_) sum += pending.request.moves();
+    return sum;
+  };
+  for (Backoff backoff; !pending_.empty(); backoff.pause(moves())) reap();
 }
 
 }  // namespace edgetrain

@@ -1,8 +1,9 @@
 // The driver: one thread per rank that issues instructions in list order and never blocks on one of them.
 //
-// An instruction starts when whatever still uses its objects, or the bytes that its objects take over, is complete.
-// Compute runs inline; communication is started and left pending, and is polled at every operator boundary (poll())
-// and in waits. Steps chain: what is pending at the end of a step is waited for by the instruction that needs it.
+// An instruction starts when whatever still uses its objects, or the bytes that its objects take over, is
+// complete. Compute runs inline; communication is started and left pending, and is polled at every operator
+// boundary (poll()) and in waits. Steps chain: what is pending at the end of a step is waited for by the
+// instruction that needs it.
 #pragma once
 
 #include <array>
@@ -17,7 +18,8 @@
 
 namespace edgetrain {
 
-/// Executes the instructions of some verbs. Registered once per verb; issue() does not wait for what it starts.
+/// Executes the instructions of some verbs. Registered once per verb; issue() does not wait for what it
+/// starts.
 class Handler {
  public:
   virtual ~Handler() = default;
@@ -67,7 +69,7 @@ class Driver {
   Hazards hazards_;
   std::array<Handler*, 16> handlers_{};
   std::vector<DriverListener*> listeners_;
-  std::vector<Pending> pending_;             // in issue order; a handful
+  std::vector<Pending> pending_;  // in issue order; a handful
 };
 
 }  // namespace edgetrain

@@ -11,7 +11,8 @@ bool overlap(const Object& a, const Object& b) {
   return a.address < b.address + b.bytes && b.address < a.address + a.bytes;
 }
 
-// Objects that an instruction off the compute lane uses: only these can still be busy when the driver has moved on.
+// Objects that an instruction off the compute lane uses: only these can still be busy when the driver has
+// moved on.
 std::vector<int> asynchronous_objects(const Program& program) {
   std::vector<bool> seen(program.objects.size());
   std::vector<int> out;

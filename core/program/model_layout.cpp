@@ -15,7 +15,9 @@ std::int64_t TokenBuffers::bytes(std::int64_t rows) { return 4 * aligned(rows * 
 
 TokenBuffers TokenBuffers::at(std::byte* base, std::int64_t rows) {
   const std::int64_t step = aligned(rows * size_of(Dtype::i32));
-  const auto column = [&](int index, Dtype dtype) { return matrix(offset(base, index * step), rows, 1, dtype); };
+  const auto column = [&](int index, Dtype dtype) {
+    return matrix(offset(base, index * step), rows, 1, dtype);
+  };
   return {column(0, Dtype::i32), column(1, Dtype::i32), column(2, Dtype::i32), column(3, Dtype::f32)};
 }
 

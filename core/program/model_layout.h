@@ -15,7 +15,7 @@ namespace edgetrain {
 
 /// Where a parameter of a unit lies.
 struct ParamPlace {
-  int param = -1;   // in ParamTable::specs
+  int param = -1;  // in ParamTable::specs
   int bucket = -1;
   std::int64_t at = 0;  // first element in the bucket
 };
@@ -30,7 +30,8 @@ struct TokenBuffers {
 
 class ModelLayout {
  public:
-  /// Borrows `units`. `rows`: tokens of one micro-batch on this rank. `shards`: over how many ranks buckets may be cut.
+  /// Borrows `units`. `rows`: tokens of one micro-batch on this rank. `shards`: over how many ranks buckets
+  /// may be cut.
   ModelLayout(std::span<const std::unique_ptr<Unit>> units, std::int64_t rows, int shards);
 
   [[nodiscard]] int num_units() const { return static_cast<int>(units_.size()); }
@@ -39,7 +40,9 @@ class ModelLayout {
   [[nodiscard]] const ParamTable& table() const { return table_; }
   [[nodiscard]] const std::vector<Bucket>& buckets() const { return buckets_; }
   [[nodiscard]] const Bucket& bucket(int index) const { return buckets_[static_cast<std::size_t>(index)]; }
-  [[nodiscard]] const std::vector<ParamPlace>& places_of(int unit) const { return places_[static_cast<std::size_t>(unit)]; }
+  [[nodiscard]] const std::vector<ParamPlace>& places_of(int unit) const {
+    return places_[static_cast<std::size_t>(unit)];
+  }
   [[nodiscard]] const std::vector<std::vector<int>>& buckets_of_unit() const { return buckets_of_unit_; }
   [[nodiscard]] std::vector<std::string> unit_names() const { return table_.names_of_units; }
   [[nodiscard]] std::vector<std::string> bucket_names() const;

@@ -6,43 +6,68 @@ namespace edgetrain {
 
 std::string_view name_of(Kind kind) {
   switch (kind) {
-    case Kind::param: return "param";
-    case Kind::grad: return "grad";
-    case Kind::state: return "state";
-    case Kind::tokens: return "tokens";
-    case Kind::boundary: return "boundary";
-    case Kind::dboundary: return "dboundary";
-    case Kind::saved: return "saved";
-    case Kind::workspace: return "workspace";
-    case Kind::exchange: return "exchange";
-    case Kind::agreement: return "agreement";
+    case Kind::param:
+      return "param";
+    case Kind::grad:
+      return "grad";
+    case Kind::state:
+      return "state";
+    case Kind::tokens:
+      return "tokens";
+    case Kind::boundary:
+      return "boundary";
+    case Kind::dboundary:
+      return "dboundary";
+    case Kind::saved:
+      return "saved";
+    case Kind::workspace:
+      return "workspace";
+    case Kind::exchange:
+      return "exchange";
+    case Kind::agreement:
+      return "agreement";
   }
   return "?";
 }
 
 std::string_view name_of(Lane lane) {
   switch (lane) {
-    case Lane::compute: return "compute";
-    case Lane::comm: return "comm";
-    case Lane::copy_in: return "copy_in";
-    case Lane::copy_out: return "copy_out";
-    case Lane::io: return "io";
+    case Lane::compute:
+      return "compute";
+    case Lane::comm:
+      return "comm";
+    case Lane::copy_in:
+      return "copy_in";
+    case Lane::copy_out:
+      return "copy_out";
+    case Lane::io:
+      return "io";
   }
   return "?";
 }
 
 std::string_view name_of(Verb verb) {
   switch (verb) {
-    case Verb::load: return "load";
-    case Verb::forward: return "forward";
-    case Verb::backward: return "backward";
-    case Verb::fold: return "fold";
-    case Verb::reduce: return "reduce";
-    case Verb::norm: return "norm";
-    case Verb::agree: return "agree";
-    case Verb::decide: return "decide";
-    case Verb::update: return "update";
-    case Verb::gather: return "gather";
+    case Verb::load:
+      return "load";
+    case Verb::forward:
+      return "forward";
+    case Verb::backward:
+      return "backward";
+    case Verb::fold:
+      return "fold";
+    case Verb::reduce:
+      return "reduce";
+    case Verb::norm:
+      return "norm";
+    case Verb::agree:
+      return "agree";
+    case Verb::decide:
+      return "decide";
+    case Verb::update:
+      return "update";
+    case Verb::gather:
+      return "gather";
   }
   return "?";
 }
@@ -70,15 +95,20 @@ std::string describe(const Instr& instr, const std::vector<std::string>& units,
   const auto target = static_cast<std::size_t>(instr.target < 0 ? 0 : instr.target);
   switch (instr.verb) {
     case Verb::forward:
-    case Verb::backward: return fmt::format("{} {} micro-batch {}", verb, units.at(target), instr.micro_batch);
-    case Verb::load: return fmt::format("load micro-batch {}", instr.micro_batch);
-    case Verb::fold: return fmt::format("fold {} part {} into {}", buckets.at(target), instr.micro_batch, instr.part);
+    case Verb::backward:
+      return fmt::format("{} {} micro-batch {}", verb, units.at(target), instr.micro_batch);
+    case Verb::load:
+      return fmt::format("load micro-batch {}", instr.micro_batch);
+    case Verb::fold:
+      return fmt::format("fold {} part {} into {}", buckets.at(target), instr.micro_batch, instr.part);
     case Verb::reduce:
     case Verb::norm:
     case Verb::update:
-    case Verb::gather: return fmt::format("{} {}", verb, buckets.at(target));
+    case Verb::gather:
+      return fmt::format("{} {}", verb, buckets.at(target));
     case Verb::agree:
-    case Verb::decide: return std::string(verb);
+    case Verb::decide:
+      return std::string(verb);
   }
   return std::string(verb);
 }

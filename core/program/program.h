@@ -1,10 +1,12 @@
 // The program of a step: a list of instructions over named objects, in issue order over all lanes.
 //
-// Why: what a step does is data before it is done. The same list is planned (slots), verified (no deadlock, no use
-// before or after life), simulated (critical path) and executed, so the plan cannot drift from the run.
+// Why: what a step does is data before it is done. The same list is planned (slots), verified (no deadlock,
+// no use before or after life), simulated (critical path) and executed, so the plan cannot drift from the
+// run.
 //
-// Made in stages, each a function from Program to Program: skeleton -> passes of the pillars (reduction, update) ->
-// residency (which objects each instruction uses) -> transcripts (what happens inside a unit call) -> slots -> verify.
+// Made in stages, each a function from Program to Program: skeleton -> passes of the pillars (reduction,
+// update) -> residency (which objects each instruction uses) -> transcripts (what happens inside a unit call)
+// -> slots -> verify.
 #pragma once
 
 #include <cstdint>
@@ -20,18 +22,19 @@
 
 namespace edgetrain {
 
-/// What an object holds. `id` is a bucket (param, grad, state), a unit (boundary, saved) or an instruction (scratch).
+/// What an object holds. `id` is a bucket (param, grad, state), a unit (boundary, saved) or an instruction
+/// (scratch).
 enum class Kind : std::uint8_t {
-  param,       // bucket: compute weights
-  grad,        // bucket, part: accumulator (0; reproducible: one per leaf of the summation tree)
-  state,       // bucket, part: 0 master, 1.. moments; this rank's shard
-  tokens,      // micro-batch: ids, targets, positions, losses
-  boundary,    // unit, micro-batch: its output
-  dboundary,   // micro-batch: the gradient by the current boundary, rewritten in place by every backward
-  saved,       // unit, micro-batch: fields for backward
-  workspace,   // instruction: scratch of its operators
-  exchange,    // instruction: scratch of its collective
-  agreement,   // what all ranks agree on each step: exact sums of losses and squares, flags
+  param,      // bucket: compute weights
+  grad,       // bucket, part: accumulator (0; reproducible: one per leaf of the summation tree)
+  state,      // bucket, part: 0 master, 1.. moments; this rank's shard
+  tokens,     // micro-batch: ids, targets, positions, losses
+  boundary,   // unit, micro-batch: its output
+  dboundary,  // micro-batch: the gradient by the current boundary, rewritten in place by every backward
+  saved,      // unit, micro-batch: fields for backward
+  workspace,  // instruction: scratch of its operators
+  exchange,   // instruction: scratch of its collective
+  agreement,  // what all ranks agree on each step: exact sums of losses and squares, flags
 };
 [[nodiscard]] std::string_view name_of(Kind kind);
 
@@ -72,10 +75,10 @@ struct Use {
 /// One collective of an instruction or of its transcript: what verify, simulate and the traffic table need.
 struct CommStep {
   Collective op{};
-  int group = -1;           // index into the groups of the world (see verify.h)
-  std::int64_t bytes = 0;   // size of the message
-  std::int64_t sent = 0;    // bytes that this rank sends
-  int peer = -1;            // index in the group, for send, recv and broadcast
+  int group = -1;          // index into the groups of the world (see verify.h)
+  std::int64_t bytes = 0;  // size of the message
+  std::int64_t sent = 0;   // bytes that this rank sends
+  int peer = -1;           // index in the group, for send, recv and broadcast
   friend bool operator==(const CommStep&, const CommStep&) = default;
 };
 
@@ -90,7 +93,7 @@ struct Instr {
   Lane lane = Lane::compute;
   int target = -1;       // unit or bucket, by verb
   int micro_batch = -1;  // fold: the grad part that is added
-  int part = 0;          // grad part that is written: 0, or the leaf of the summation tree under `reproducible`
+  int part = 0;  // grad part that is written: 0, or the leaf of the summation tree under `reproducible`
   Pass pass = Pass::both;
   bool unless_skipped = false;  // not executed in a step whose update is skipped
   int transcript = -1;          // index into Program::transcripts
@@ -108,7 +111,8 @@ struct Program {
   int add(Object object);
 };
 
-/// Objects by what they hold. Made once for a program; object lists do not change after residency but for scratch.
+/// Objects by what they hold. Made once for a program; object lists do not change after residency but for
+/// scratch.
 class ObjectIndex {
  public:
   explicit ObjectIndex(const Program& program);

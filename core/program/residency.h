@@ -1,4 +1,5 @@
-// The stage that says where each value lives when: adds the objects, and to every instruction what it reads and writes.
+// The stage that says where each value lives when: adds the objects, and to every instruction what it reads
+// and writes.
 #pragma once
 
 #include <cstdint>
@@ -16,15 +17,15 @@ struct StateSize {
 
 /// Sizes of every value that a step of this rank touches.
 struct ValueSizes {
-  std::vector<std::int64_t> param, grad;        // per bucket; grad 0: frozen
-  std::vector<std::vector<StateSize>> states;   // per bucket
-  std::vector<std::int64_t> boundary, saved;    // per unit
-  std::int64_t tokens = 0, dboundary = 0;       // per micro-batch
+  std::vector<std::int64_t> param, grad;       // per bucket; grad 0: frozen
+  std::vector<std::vector<StateSize>> states;  // per bucket
+  std::vector<std::int64_t> boundary, saved;   // per unit
+  std::int64_t tokens = 0, dboundary = 0;      // per micro-batch
   std::vector<std::vector<int>> buckets_of_unit;
 };
 
-/// Declares the carried objects (parameters, optimizer states) in one fixed order, so that all programs of a run share
-/// their addresses, then the others, and fills Instr::uses.
+/// Declares the carried objects (parameters, optimizer states) in one fixed order, so that all programs of a
+/// run share their addresses, then the others, and fills Instr::uses.
 void add_residency(Program& program, const ValueSizes& sizes);
 
 /// Gives instruction `index` a transcript and, where that needs scratch, a workspace object.

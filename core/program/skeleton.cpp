@@ -26,17 +26,19 @@ Instr load_of(int micro_batch) {
 }
 
 bool runs_backward(const Schedule& schedule) {
-  return std::any_of(schedule.begin(), schedule.end(), [](const Action& a) { return a.verb == Verb::backward; });
+  return std::any_of(schedule.begin(), schedule.end(),
+                     [](const Action& a) { return a.verb == Verb::backward; });
 }
 
 // For each (bucket, leaf): the instruction after which the leaf is complete.
-std::map<std::pair<int, int>, std::size_t> last_writers(const Program& program,
-                                                        const std::vector<std::vector<int>>& buckets_of_unit) {
+std::map<std::pair<int, int>, std::size_t> last_writers(
+    const Program& program, const std::vector<std::vector<int>>& buckets_of_unit) {
   std::map<std::pair<int, int>, std::size_t> last;
   for (std::size_t i = 0; i < program.instrs.size(); ++i) {
     const auto& instr = program.instrs[i];
     if (instr.verb != Verb::backward) continue;
-    for (const int bucket : buckets_of_unit[static_cast<std::size_t>(instr.target)]) last[{bucket, instr.part}] = i;
+    for (const int bucket : buckets_of_unit[static_cast<std::size_t>(instr.target)])
+      last[{bucket, instr.part}] = i;
   }
   return last;
 }

@@ -26,14 +26,16 @@ struct Chunk {
   int first = 0, last = 0;
 };
 
-/// Expands chunks to units. When `loss_unit` (the last unit) is in a chunk that also runs backward, its forward is
-/// left out: it computes the loss in its backward call. A load precedes the first use of each micro-batch.
+/// Expands chunks to units. When `loss_unit` (the last unit) is in a chunk that also runs backward, its
+/// forward is left out: it computes the loss in its backward call. A load precedes the first use of each
+/// micro-batch.
 [[nodiscard]] Program skeleton(const Schedule& schedule, const std::vector<Chunk>& chunks, int loss_unit);
 
-/// Canonical summation (reproducible: true): this rank's `micro_batches` are cut into `leaves` equal runs of consecutive
-/// micro-batches, each accumulated into a grad part of its own, and the parts are folded as a balanced binary tree
-/// as soon as a sub-tree is complete. `leaves` is a power of two that divides micro_batches. At most 1 + log2(leaves) parts live at once.
-/// buckets_of_unit[u]: trainable buckets that unit u writes, users_left: how many users a bucket has.
+/// Canonical summation (reproducible: true): this rank's `micro_batches` are cut into `leaves` equal runs of
+/// consecutive micro-batches, each accumulated into a grad part of its own, and the parts are folded as a
+/// balanced binary tree as soon as a sub-tree is complete. `leaves` is a power of two that divides
+/// micro_batches. At most 1 + log2(leaves) parts live at once. buckets_of_unit[u]: trainable buckets that
+/// unit u writes, users_left: how many users a bucket has.
 void add_summation_tree(Program& program, int micro_batches, int leaves,
                         const std::vector<std::vector<int>>& buckets_of_unit);
 

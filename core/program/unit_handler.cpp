@@ -21,8 +21,8 @@ UnitHandler::UnitHandler(const ModelLayout& layout, const Program& program, std:
 Request UnitHandler::issue(const Instr& instr, std::size_t) {
   const ScratchBinding scratch(program_, instr, arena_, workspace_);
   run(instr);
-  ET_CHECK(scratch.unused() == 0, "{} {}: {} bytes of scratch were planned and not taken", name_of(instr.verb),
-           instr.target, scratch.unused());
+  ET_CHECK(scratch.unused() == 0, "{} {}: {} bytes of scratch were planned and not taken",
+           name_of(instr.verb), instr.target, scratch.unused());
   return {};
 }
 
@@ -38,12 +38,20 @@ Transcript UnitHandler::rehearse(const Instr& instr) {
 void UnitHandler::run(const Instr& instr) {
   const ScratchScope scope(workspace_);
   switch (instr.verb) {
-    case Verb::forward: forward(instr); break;
-    case Verb::backward: backward(instr); break;
-    case Verb::fold: fold(instr); break;
-    default: ET_CHECK(false, "{} is no instruction for units", name_of(instr.verb));
+    case Verb::forward:
+      forward(instr);
+      break;
+    case Verb::backward:
+      backward(instr);
+      break;
+    case Verb::fold:
+      fold(instr);
+      break;
+    default:
+      ET_CHECK(false, "{} is no instruction for units", name_of(instr.verb));
   }
-  const bool loss_call = instr.target == layout_.num_units() - 1 && instr.verb != Verb::fold && shape_.with_targets;
+  const bool loss_call =
+      instr.target == layout_.num_units() - 1 && instr.verb != Verb::fold && shape_.with_targets;
   if (loss_call && on_losses_ && arena_ != nullptr) on_losses_(instr.micro_batch, context_.losses());
 }
 
@@ -57,7 +65,8 @@ void UnitHandler::backward(const Instr& instr) {
   Bindings bound = bindings(instr);
   bind_grads(instr, bound);
   context_.bind(std::move(bound));
-  // The gradient by the boundary is rewritten in place from unit to unit: dx is dy. The head makes the first one.
+  // The gradient by the boundary is rewritten in place from unit to unit: dx is dy. The head makes the first
+  // one.
   const Tensor x = input(instr);
   const auto keep = saved(instr);
   std::byte* boundary_grad = address(Kind::dboundary, 0, instr.micro_batch);
@@ -70,14 +79,16 @@ void UnitHandler::backward(const Instr& instr) {
 void UnitHandler::fold(const Instr& instr) {
   const auto& bucket = layout_.bucket(instr.target);
   const Tensor left = vector_of(address(Kind::grad, instr.target, instr.part), bucket.elements, Dtype::f32);
-  const Tensor right = vector_of(address(Kind::grad, instr.target, instr.micro_batch), bucket.elements, Dtype::f32);
+  const Tensor right =
+      vector_of(address(Kind::grad, instr.target, instr.micro_batch), bucket.elements, Dtype::f32);
   context_.ops().add(left, right, left);
 }
 
 Bindings UnitHandler::bindings(const Instr& instr) const {
   Bindings out;
   for (const auto& place : layout_.places_of(instr.target)) {
-    out.params.push_back(layout_.param(place, address(Kind::param, place.bucket, 0), layout_.bucket(place.bucket).dtype));
+    out.params.push_back(
+        layout_.param(place, address(Kind::param, place.bucket, 0), layout_.bucket(place.bucket).dtype));
   }
   if (instr.target == layout_.num_units() - 1 && shape_.with_targets) {
     out.losses = TokenBuffers::at(address(Kind::tokens, 0, instr.micro_batch), layout_.rows()).losses;
@@ -137,7 +148,8 @@ Tensor UnitHandler::output(const Instr& instr) const {
     return layout_.boundary(instr.target, address(Kind::boundary, instr.target, instr.micro_batch));
   }
   if (shape_.logit_rows.absent()) return {};
-  return matrix(address(Kind::boundary, instr.target, instr.micro_batch), shape_.logit_rows.rows, shape_.vocab, Dtype::f32);
+  return matrix(address(Kind::boundary, instr.target, instr.micro_batch), shape_.logit_rows.rows,
+                shape_.vocab, Dtype::f32);
 }
 
 std::vector<Tensor> UnitHandler::saved(const Instr& instr) const {

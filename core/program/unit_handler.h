@@ -1,8 +1,8 @@
 // Runs units: forward, backward and fold instructions, on real memory or dry.
 //
-// Dry and real are the same code with another base address, other operators and other communicators. rehearse()
-// learns an instruction's transcript by running it dry; issue() runs it on the arena. In debug builds issue() checks
-// that the run took exactly the scratch that the rehearsal did.
+// Dry and real are the same code with another base address, other operators and other communicators.
+// rehearse() learns an instruction's transcript by running it dry; issue() runs it on the arena. In debug
+// builds issue() checks that the run took exactly the scratch that the rehearsal did.
 #pragma once
 
 #include <functional>
@@ -17,7 +17,7 @@ namespace edgetrain {
 
 /// What is the same for every micro-batch of a program; the rest of a Batch lies in its token object.
 struct BatchShape {
-  Batch masks;             // only the mask fields are read
+  Batch masks;  // only the mask fields are read
   bool with_targets = true;
   Tensor logit_rows;       // (n, 1) i32 in host memory; absent unless logits are wanted
   std::int64_t vocab = 0;  // columns of the logits
@@ -29,12 +29,12 @@ using LossCallback = std::function<void(int micro_batch, Tensor losses)>;
 class UnitHandler final : public Handler {
  public:
   /// Borrows everything. `arena` null: dry.
-  UnitHandler(const ModelLayout& layout, const Program& program, std::byte* arena, Ops& ops, Workspace& workspace,
-              const BatchShape& shape);
+  UnitHandler(const ModelLayout& layout, const Program& program, std::byte* arena, Ops& ops,
+              Workspace& workspace, const BatchShape& shape);
 
   Request issue(const Instr& instr, std::size_t index) override;
-  /// The same calls without effect; needs a handler made with `arena` null and dry operators. Fills scratch_peak; the
-  /// caller reads flops and bytes from its dry operators.
+  /// The same calls without effect; needs a handler made with `arena` null and dry operators. Fills
+  /// scratch_peak; the caller reads flops and bytes from its dry operators.
   [[nodiscard]] Transcript rehearse(const Instr& instr);
 
   /// Multiplies the loss before its gradient is taken: 1 / number of targets of the global batch.

@@ -10,7 +10,9 @@
 namespace edgetrain {
 namespace {
 
-std::string name(const Object& object) { return fmt::format("{} {} {}", name_of(object.kind), object.id, object.part); }
+std::string name(const Object& object) {
+  return fmt::format("{} {} {}", name_of(object.kind), object.id, object.part);
+}
 
 void check_order(const Program& program, std::vector<Defect>& defects) {
   std::vector<bool> written(program.objects.size());
@@ -18,7 +20,8 @@ void check_order(const Program& program, std::vector<Defect>& defects) {
     for (const auto& use : program.instrs[i].uses) {
       const auto object = static_cast<std::size_t>(use.object);
       if (!use.write && !written[object] && !program.objects[object].carried) {
-        defects.push_back({-1, static_cast<int>(i), fmt::format("reads {} before anything wrote it", name(program.objects[object]))});
+        defects.push_back({-1, static_cast<int>(i),
+                           fmt::format("reads {} before anything wrote it", name(program.objects[object]))});
       }
     }
     for (const auto& use : program.instrs[i].uses) {
@@ -27,7 +30,8 @@ void check_order(const Program& program, std::vector<Defect>& defects) {
   }
 }
 
-// Sweep over the instructions; the live objects stand in a map by address, so a newcomer only looks at its neighbours.
+// Sweep over the instructions; the live objects stand in a map by address, so a newcomer only looks at its
+// neighbours.
 void check_slots(const Program& program, std::vector<Defect>& defects) {
   const auto life = lives(program);
   std::map<int, std::vector<int>> born, dead;
@@ -47,8 +51,9 @@ void check_slots(const Program& program, std::vector<Defect>& defects) {
     const auto& object = program.objects[static_cast<std::size_t>(i)];
     auto after = live.lower_bound(object.address);
     const auto clash = [&](int other) {
-      defects.push_back({-1, instr, fmt::format("{} takes bytes of {}, which is still in use", name(object),
-                                                name(program.objects[static_cast<std::size_t>(other)]))});
+      defects.push_back({-1, instr,
+                         fmt::format("{} takes bytes of {}, which is still in use", name(object),
+                                     name(program.objects[static_cast<std::size_t>(other)]))});
     };
     if (after != live.end() && after->first < object.address + object.bytes) clash(after->second);
     if (after != live.begin()) {

@@ -7,8 +7,8 @@
 
 namespace edgetrain {
 
-/// One program on its own: nothing is read before it is written, every object has an address inside the arena, and no
-/// two objects that live at the same time share a byte.
+/// One program on its own: nothing is read before it is written, every object has an address inside the
+/// arena, and no two objects that live at the same time share a byte.
 [[nodiscard]] std::vector<Defect> verify_memory(const Program& program);
 
 /// All of it: verify_memory for each distinct program, then two steps in a row on the abstract machine.

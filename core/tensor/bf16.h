@@ -1,4 +1,5 @@
-// Scalar conversions between fp32 and the 16-bit types, round to nearest even; the SIMD kernels give the same bits.
+// Scalar conversions between fp32 and the 16-bit types, round to nearest even; the SIMD kernels give the same
+// bits.
 #pragma once
 
 #include <bit>
@@ -21,17 +22,20 @@ namespace edgetrain {
   const auto bits = std::bit_cast<std::uint32_t>(value);
   const auto sign = static_cast<std::uint16_t>((bits >> 16) & 0x8000U);
   const std::uint32_t magnitude = bits & 0x7fffffffU;
-  if (magnitude > 0x7f800000U) return static_cast<std::uint16_t>(sign | 0x7e00U | ((magnitude >> 13) & 0x1ffU));
-  if (magnitude >= 0x477ff000U) return static_cast<std::uint16_t>(sign | 0x7c00U);  // >= 65520 rounds to infinity
-  if (magnitude < 0x38800000U) {                                                   // subnormal or zero in binary16
-    if (magnitude < 0x33000000U) return sign;                                      // < 2^-25 rounds to zero
+  if (magnitude > 0x7f800000U)
+    return static_cast<std::uint16_t>(sign | 0x7e00U | ((magnitude >> 13) & 0x1ffU));
+  if (magnitude >= 0x477ff000U)
+    return static_cast<std::uint16_t>(sign | 0x7c00U);  // >= 65520 rounds to infinity
+  if (magnitude < 0x38800000U) {                        // subnormal or zero in binary16
+    if (magnitude < 0x33000000U) return sign;           // < 2^-25 rounds to zero
     const std::uint32_t exponent = magnitude >> 23;
     const std::uint32_t mantissa = (magnitude & 0x7fffffU) | 0x800000U;
     const std::uint32_t shift = 126U - exponent;  // 14 .. 24
     const std::uint32_t kept = mantissa >> shift;
     const std::uint32_t rest = mantissa & ((1U << shift) - 1U);
     const std::uint32_t half = 1U << (shift - 1U);
-    return static_cast<std::uint16_t>(sign + kept + ((rest > half || (rest == half && (kept & 1U))) ? 1U : 0U));
+    return static_cast<std::uint16_t>(sign + kept +
+                                      ((rest > half || (rest == half && (kept & 1U))) ? 1U : 0U));
   }
   const std::uint32_t rebased = magnitude - 0x38000000U;
   return static_cast<std::uint16_t>(sign + ((rebased + 0xfffU + ((rebased >> 13) & 1U)) >> 13));

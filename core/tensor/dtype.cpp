@@ -10,7 +10,7 @@ struct Name {
   std::string_view name;
 };
 constexpr std::array kNames = {
-    Name{Dtype::f32, "fp32"}, Name{Dtype::bf16, "bf16"}, Name{Dtype::f16, "fp16"}, Name{Dtype::f64, "fp64"},
+    Name{Dtype::f32, "fp32"},  Name{Dtype::bf16, "bf16"}, Name{Dtype::f16, "fp16"}, Name{Dtype::f64, "fp64"},
     Name{Dtype::i32, "int32"}, Name{Dtype::i64, "int64"}, Name{Dtype::u8, "uint8"},
 };
 

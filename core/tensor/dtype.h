@@ -13,12 +13,16 @@ enum class Dtype : std::uint8_t { f32, bf16, f16, f64, i32, i64, u8 };
 [[nodiscard]] constexpr std::int64_t size_of(Dtype dtype) {
   switch (dtype) {
     case Dtype::f32:
-    case Dtype::i32: return 4;
+    case Dtype::i32:
+      return 4;
     case Dtype::bf16:
-    case Dtype::f16: return 2;
+    case Dtype::f16:
+      return 2;
     case Dtype::f64:
-    case Dtype::i64: return 8;
-    case Dtype::u8: return 1;
+    case Dtype::i64:
+      return 8;
+    case Dtype::u8:
+      return 1;
   }
   return 0;
 }

@@ -1,7 +1,8 @@
 // A borrowed matrix: the only shape that operators, communicators and stores take.
 //
-// Why no N-d tensor: rows are tokens wherever there are tokens, so a micro-batch, a sample, a context-parallel
-// slice and an offloaded fraction of an activation are all prefixes or ranges of rows; heads are ranges of columns.
+// Why no N-d tensor: rows are tokens wherever there are tokens, so a micro-batch, a sample, a
+// context-parallel slice and an offloaded fraction of an activation are all prefixes or ranges of rows; heads
+// are ranges of columns.
 #pragma once
 
 #include <cstddef>
@@ -71,6 +72,8 @@ struct Tensor {
   return {static_cast<std::byte*>(data), rows, cols, cols, dtype};
 }
 /// One row of n elements.
-[[nodiscard]] inline Tensor vector_of(void* data, std::int64_t n, Dtype dtype) { return matrix(data, 1, n, dtype); }
+[[nodiscard]] inline Tensor vector_of(void* data, std::int64_t n, Dtype dtype) {
+  return matrix(data, 1, n, dtype);
+}
 
 }  // namespace edgetrain

@@ -51,7 +51,8 @@ std::map<cpu::GemmShape, int> products_of_step(RankPlan& plan) {
 
 double roof_seconds(const std::map<cpu::GemmShape, int>& products, int threads) {
   double sum = 0.0;
-  for (const auto& [shape, count] : products) sum += count * cpu::onednn_alone_seconds(shape, threads, kRoofRounds);
+  for (const auto& [shape, count] : products)
+    sum += count * cpu::onednn_alone_seconds(shape, threads, kRoofRounds);
   return sum;
 }
 
@@ -68,7 +69,8 @@ void random_tokens(const TokenBuffers& buffers, std::int64_t vocab, std::int64_t
 }
 
 double median(std::vector<double> values) {
-  std::nth_element(values.begin(), values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2), values.end());
+  std::nth_element(values.begin(), values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2),
+                   values.end());
   return values[values.size() / 2];
 }
 
@@ -88,13 +90,16 @@ std::string table(const OpTimes& times, double step_seconds, double roof, double
                         times[static_cast<std::size_t>(kind)].calls / kSteps, ms, 0.1 * ms / step_seconds);
   }
   const double ops = 1e-9 * static_cast<double>(known) / kSteps;
-  const double gemm = 1e-9 * static_cast<double>(times[static_cast<std::size_t>(OpKind::gemm)].nanoseconds) / kSteps;
-  text += fmt::format("{:<22} {:>7} {:>10.2f} {:>6.1f}%\n", "waits, driver, rest", "", 1e3 * (step_seconds - ops),
-                      100.0 * (step_seconds - ops) / step_seconds);
-  text += fmt::format("step {:.1f} ms; products {:.1f} ms ({:.1f} GFLOP, {:.1f} GFLOP/s), with oneDNN alone {:.1f} ms: {:.1f}% of its "
-                      "rate; everything else {:.1f}% of the step\n",
-                      1e3 * step_seconds, 1e3 * gemm, product_gflop, product_gflop / gemm, 1e3 * roof, 100.0 * roof / gemm,
-                      100.0 * (step_seconds - gemm) / step_seconds);
+  const double gemm =
+      1e-9 * static_cast<double>(times[static_cast<std::size_t>(OpKind::gemm)].nanoseconds) / kSteps;
+  text += fmt::format("{:<22} {:>7} {:>10.2f} {:>6.1f}%\n", "waits, driver, rest", "",
+                      1e3 * (step_seconds - ops), 100.0 * (step_seconds - ops) / step_seconds);
+  text += fmt::format(
+      "step {:.1f} ms; products {:.1f} ms ({:.1f} GFLOP, {:.1f} GFLOP/s), with oneDNN alone {:.1f} ms: "
+      "{:.1f}% of its "
+      "rate; everything else {:.1f}% of the step\n",
+      1e3 * step_seconds, 1e3 * gemm, product_gflop, product_gflop / gemm, 1e3 * roof, 100.0 * roof / gemm,
+      100.0 * (step_seconds - gemm) / step_seconds);
   return text;
 }
 
@@ -104,11 +109,16 @@ std::string bench_step(PreparedRun& prepared, Communicator& replicas, Communicat
   RankPlan& plan = *prepared.plan;
   const auto& spec = plan.spec();
   Pool pool(Tier::device, prepared.device_cap());
-  RankEngine engine(plan, pool, replicas, world,
-                    {[&](int, const TokenBuffers& b) { random_tokens(b, spec.config.vocab_size, spec.seq_len); },
-                     [&] { return StepDecision{plan.rule().update_scalars(1, 1e-6, 1.0), false}; }, {}},
-                    true);
-  fill_weights(plan.train().layout, plan.train().program, engine.arena(), plan.replication(), random_weights(1));
+  RankEngine engine(
+      plan, pool, replicas, world,
+      {[&](int, const TokenBuffers& b) { random_tokens(b, spec.config.vocab_size, spec.seq_len); },
+       [&] {
+         return StepDecision{plan.rule().update_scalars(1, 1e-6, 1.0), false};
+       },
+       {}},
+      true);
+  fill_weights(plan.train().layout, plan.train().program, engine.arena(), plan.replication(),
+               random_weights(1));
   const auto tokens = static_cast<double>(*prepared.job().train.global_batch_size * spec.seq_len);
   const auto scale = static_cast<float>(1.0 / tokens);
   std::vector<double> seconds;
@@ -126,7 +136,8 @@ std::string bench_step(PreparedRun& prepared, Communicator& replicas, Communicat
   const auto products = products_of_step(plan);
   double gflop = 0.0;
   for (const auto& [shape, count] : products) {
-    gflop += 2e-9 * static_cast<double>(count) * static_cast<double>(shape.m * shape.n) * static_cast<double>(shape.k);
+    gflop += 2e-9 * static_cast<double>(count) * static_cast<double>(shape.m * shape.n) *
+             static_cast<double>(shape.k);
   }
   const double roof = roof_seconds(products, spec.threads);
   Json json{Json::Object{}};

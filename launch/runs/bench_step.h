@@ -1,5 +1,5 @@
-// edgetrain bench step job.yaml: where the time of a training step goes, operator by operator, beside the time that its
-// matrix products take when oneDNN does nothing else.
+// edgetrain bench step job.yaml: where the time of a training step goes, operator by operator, beside the
+// time that its matrix products take when oneDNN does nothing else.
 #pragma once
 
 #include <string>
@@ -9,8 +9,8 @@
 
 namespace edgetrain {
 
-/// Runs a few steps of the job (its model, batch and layout; tokens drawn at random, no data is read) and returns the table,
-/// behind it one line of JSON. Collective; the text is rank 0's.
+/// Runs a few steps of the job (its model, batch and layout; tokens drawn at random, no data is read) and
+/// returns the table, behind it one line of JSON. Collective; the text is rank 0's.
 [[nodiscard]] std::string bench_step(PreparedRun& prepared, Communicator& replicas, Communicator& world);
 
 }  // namespace edgetrain

@@ -32,15 +32,19 @@ Rates measure_rates(Dtype dtype, int threads) {
   Workspace workspace(memory.data(), kScratch);
   CpuOps ops(workspace, {threads, false, false});
   std::byte* base = memory.data() + kScratch;
-  const auto square = [&](int index) { return matrix(base + index * kSize * kSize * 4, kSize, kSize, dtype); };
+  const auto square = [&](int index) {
+    return matrix(base + index * kSize * kSize * 4, kSize, kSize, dtype);
+  };
   for (int i = 0; i < 3; ++i) ops.fill(square(i), 0.5F);
 
   Rates rates;
-  const double product = best_seconds(kRounds, [&] { ops.gemm(square(0), false, square(1), false, square(2), 0.0F); });
+  const double product =
+      best_seconds(kRounds, [&] { ops.gemm(square(0), false, square(1), false, square(2), 0.0F); });
   rates.flops_per_s = 2.0 * kSize * kSize * kSize / product;
   std::vector<float> from(kCopyElements, 1.0F), to(kCopyElements);
   const double copy = best_seconds(kRounds, [&] {
-    ops.copy(vector_of(from.data(), kCopyElements, Dtype::f32), vector_of(to.data(), kCopyElements, Dtype::f32));
+    ops.copy(vector_of(from.data(), kCopyElements, Dtype::f32),
+             vector_of(to.data(), kCopyElements, Dtype::f32));
   });
   rates.bytes_per_s = 2.0 * kCopyElements * 4 / copy;
   rates.link_bytes_per_s = rates.bytes_per_s / 4.0;

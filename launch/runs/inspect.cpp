@@ -19,18 +19,21 @@ namespace fs = std::filesystem;
 std::string inspect_checkpoint(const fs::path& path) {
   auto reader = CheckpointReader::open(path);
   reader.verify_all();
-  std::string text = fmt::format("checkpoint of step {}: {} tensors, every byte verified\n", reader.step(), reader.tensors().size());
+  std::string text = fmt::format("checkpoint of step {}: {} tensors, every byte verified\n", reader.step(),
+                                 reader.tensors().size());
   std::int64_t bytes = 0;
   for (const auto& tensor : reader.tensors()) {
     bytes += tensor.rows * tensor.cols * size_of(tensor.dtype);
-    text += fmt::format("  {:<48} {:<8} {} x {} {}\n", tensor.name, tensor.state, tensor.rows, tensor.cols, name_of(tensor.dtype));
+    text += fmt::format("  {:<48} {:<8} {} x {} {}\n", tensor.name, tensor.state, tensor.rows, tensor.cols,
+                        name_of(tensor.dtype));
   }
   return text + fmt::format("  {} in all\n", human_bytes(bytes));
 }
 
 std::string inspect_run_checkpoints(const fs::path& path) {
   std::string text;
-  for (const auto& folder : list_checkpoints(path)) text += fmt::format("step {:>8}  {}\n", folder.step, folder.path.string());
+  for (const auto& folder : list_checkpoints(path))
+    text += fmt::format("step {:>8}  {}\n", folder.step, folder.path.string());
   return text;
 }
 
@@ -51,10 +54,10 @@ bool holds_weights(const fs::path& folder) {
 std::string inspect_model(const fs::path& path) {
   std::vector<std::string> warnings;
   const ModelConfig config = load_hf_config(path, warnings);
-  std::string text = fmt::format("{}: {} layers, hidden {}, {} heads ({} key/value) of {}, vocabulary {}, {} parameters\n",
-                                 name_of(config.family), config.num_hidden_layers, config.hidden_size,
-                                 config.num_attention_heads, config.num_key_value_heads, config.head_dim, config.vocab_size,
-                                 num_parameters(config));
+  std::string text = fmt::format(
+      "{}: {} layers, hidden {}, {} heads ({} key/value) of {}, vocabulary {}, {} parameters\n",
+      name_of(config.family), config.num_hidden_layers, config.hidden_size, config.num_attention_heads,
+      config.num_key_value_heads, config.head_dim, config.vocab_size, num_parameters(config));
   for (const auto& warning : warnings) text += "warning: " + warning + "\n";
   return holds_weights(path) ? text + inspect_tensors(path) : text + "no weights here\n";
 }
@@ -81,7 +84,8 @@ std::string inspect(const fs::path& path) {
     if (fs::exists(path / "config.json")) return inspect_model(path);
     if (holds_weights(path)) return inspect_tensors(path);
   }
-  if (path.extension() == ".safetensors" || path.string().ends_with(".safetensors.index.json")) return inspect_tensors(path);
+  if (path.extension() == ".safetensors" || path.string().ends_with(".safetensors.index.json"))
+    return inspect_tensors(path);
   return inspect_text(path);
 }
 

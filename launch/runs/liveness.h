@@ -1,7 +1,8 @@
 // Signs of life of a rank: what it does goes into the flight record, that it moves goes to the watchdog.
 //
-// A step has the short deadline of the job (parallel.deadline_s); start-up, checkpoints and other phases between steps the long
-// one (parallel.init_deadline_s), since disks and file systems may be slow without anything being wrong.
+// A step has the short deadline of the job (parallel.deadline_s); start-up, checkpoints and other phases
+// between steps the long one (parallel.init_deadline_s), since disks and file systems may be slow without
+// anything being wrong.
 #pragma once
 
 #include <atomic>
@@ -25,8 +26,8 @@ class Liveness final : public DriverListener {
  public:
   /// Called on the watchdog's thread; `step`: the one that is under way.
   using Verdict = std::function<void(const Diagnosis&, std::int64_t step)>;
-  /// Collective before it: every rank has made its flight record. `on_verdict` ends the job; a job of one rank waits for
-  /// nobody and has no watchdog. Names are for the phases of instructions.
+  /// Collective before it: every rank has made its flight record. `on_verdict` ends the job; a job of one
+  /// rank waits for nobody and has no watchdog. Names are for the phases of instructions.
   Liveness(FlightRecord& flight, const ParallelConfig& config, std::vector<std::string> units,
            std::vector<std::string> buckets, Verdict on_verdict)
       : flight_(flight),
@@ -39,8 +40,9 @@ class Liveness final : public DriverListener {
     options.deadline = phase_deadline_;
     // mpirun gives survivors about a second after a rank has died: the verdict must be written by then.
     options.look_interval = std::chrono::milliseconds(200);
-    watchdog_ = std::make_unique<Watchdog>(flight.dir(), flight.world_size(), options,
-                                           [this, tell = std::move(on_verdict)](const Diagnosis& d) { tell(d, step_); });
+    watchdog_ = std::make_unique<Watchdog>(
+        flight.dir(), flight.world_size(), options,
+        [this, tell = std::move(on_verdict)](const Diagnosis& d) { tell(d, step_); });
   }
 
   [[nodiscard]] std::int64_t step() const { return step_; }
@@ -63,7 +65,8 @@ class Liveness final : public DriverListener {
   }
   void completed(const Instr&, std::size_t) override {}
   void waiting(const Instr& instr, const Request& pending) override {
-    flight_.set_phase(step_, "waits for " + pending.describe() + " before " + describe(instr, units_, buckets_));
+    flight_.set_phase(step_,
+                      "waits for " + pending.describe() + " before " + describe(instr, units_, buckets_));
   }
 
  private:

@@ -29,8 +29,11 @@ std::optional<std::int64_t> first_bad_row(const Tensor& t) {
 class Search {
  public:
   Search(RankEngine& engine, std::function<std::int64_t(int, std::int64_t)> sample_of)
-      : engine_(engine), layout_(engine.plan().train().layout), program_(engine.plan().train().program),
-        objects_(program_), sample_of_(std::move(sample_of)) {
+      : engine_(engine),
+        layout_(engine.plan().train().layout),
+        program_(engine.plan().train().program),
+        objects_(program_),
+        sample_of_(std::move(sample_of)) {
     check_weights();
   }
 
@@ -38,11 +41,14 @@ class Search {
     if (!found_.empty()) return;
     const bool last = instr.target == layout_.num_units() - 1;
     if (instr.verb == Verb::forward && !last) {
-      rows(instr, "output", layout_.boundary(instr.target, at(Kind::boundary, instr.target, instr.micro_batch)));
+      rows(instr, "output",
+           layout_.boundary(instr.target, at(Kind::boundary, instr.target, instr.micro_batch)));
     } else if (instr.verb == Verb::backward) {
-      if (last) rows(instr, "loss", TokenBuffers::at(at(Kind::tokens, 0, instr.micro_batch), layout_.rows()).losses);
+      if (last)
+        rows(instr, "loss", TokenBuffers::at(at(Kind::tokens, 0, instr.micro_batch), layout_.rows()).losses);
       if (instr.target > 0) {
-        rows(instr, "gradient by its input", layout_.boundary(instr.target - 1, at(Kind::dboundary, 0, instr.micro_batch)));
+        rows(instr, "gradient by its input",
+             layout_.boundary(instr.target - 1, at(Kind::dboundary, 0, instr.micro_batch)));
       }
       gradients(instr);
     }
@@ -55,7 +61,8 @@ class Search {
     for (int unit = 0; unit < layout_.num_units(); ++unit) {
       for (const auto& place : layout_.places_of(unit)) {
         const auto& bucket = layout_.bucket(place.bucket);
-        if (found_.empty() && first_bad_row(layout_.param(place, at(Kind::param, place.bucket, 0), bucket.dtype))) {
+        if (found_.empty() &&
+            first_bad_row(layout_.param(place, at(Kind::param, place.bucket, 0), bucket.dtype))) {
           found_ = fmt::format("weight {} is not finite before the step", spec(place).name);
         }
       }
@@ -68,7 +75,8 @@ class Search {
     if (!row) return;
     const std::int64_t seq_len = engine_.plan().spec().seq_len;
     found_ = fmt::format("{} of {}: {} of sample {}, token {} is not finite", name_of(instr.verb),
-                         layout_.unit(instr.target).name(), what, sample_of_(instr.micro_batch, *row / seq_len), *row % seq_len);
+                         layout_.unit(instr.target).name(), what,
+                         sample_of_(instr.micro_batch, *row / seq_len), *row % seq_len);
   }
 
   void gradients(const Instr& instr) {
@@ -76,9 +84,10 @@ class Search {
       if (!found_.empty() || !layout_.bucket(place.bucket).trainable) return;
       const Tensor grad = layout_.param(place, at(Kind::grad, place.bucket, instr.part), Dtype::f32);
       if (first_bad_row(grad)) {
-        found_ = fmt::format("backward of {}: gradient of {} is not finite after samples {} to {}",
-                             layout_.unit(instr.target).name(), spec(place).name, sample_of_(instr.micro_batch, 0),
-                             sample_of_(instr.micro_batch, engine_.plan().spec().samples_per_call - 1));
+        found_ =
+            fmt::format("backward of {}: gradient of {} is not finite after samples {} to {}",
+                        layout_.unit(instr.target).name(), spec(place).name, sample_of_(instr.micro_batch, 0),
+                        sample_of_(instr.micro_batch, engine_.plan().spec().samples_per_call - 1));
       }
     }
   }

@@ -53,11 +53,14 @@ std::string plan_text(const PreparedRun& run) {
                       plan.mesh().size() == 1 ? "" : "s", plan.mesh().describe(), spec.zero, spec.threads,
                       spec.threads == 1 ? "" : "s");
   text += fmt::format("step      {} tokens: {} samples of {}, {} call{} of {} per rank{}\n", tokens,
-                      *job.train.global_batch_size, spec.seq_len, spec.calls_per_step, spec.calls_per_step == 1 ? "" : "s",
-                      spec.samples_per_call, spec.reproducible() ? ", summed in the canonical tree (reproducible)" : "");
+                      *job.train.global_batch_size, spec.seq_len, spec.calls_per_step,
+                      spec.calls_per_step == 1 ? "" : "s", spec.samples_per_call,
+                      spec.reproducible() ? ", summed in the canonical tree (reproducible)" : "");
   text += fmt::format("work      {:.3g} GFLOP per rank and step\n",
                       1e-9 * static_cast<double>(plan.train().totals.flops * spec.calls_per_step));
-  if (plan.mesh().size() > 1) text += fmt::format("traffic   {} per rank and step: {}\n", human_bytes(plan.sent_per_step()), traffic(plan));
+  if (plan.mesh().size() > 1)
+    text +=
+        fmt::format("traffic   {} per rank and step: {}\n", human_bytes(plan.sent_per_step()), traffic(plan));
   text += fmt::format("budget    {} of device memory per rank\n", human_bytes(run.device_cap()));
   text += memory_table(plan);
   for (const auto& decision : run.resolved.decisions) {
@@ -74,13 +77,16 @@ std::string simulation_text(const RankPlan& plan, const Rates& rates) {
   double compute = 0.0, comm = 0.0;
   for (const auto& span : run.spans) {
     if (span.step != kSteps - 1) continue;
-    const bool inline_work = plan.train().program.instrs[static_cast<std::size_t>(span.instr)].lane == Lane::compute;
+    const bool inline_work =
+        plan.train().program.instrs[static_cast<std::size_t>(span.instr)].lane == Lane::compute;
     (inline_work ? compute : comm) += span.end - span.begin;
   }
-  return fmt::format("simulated {:.4g} ms a step at {:.4g} GFLOP/s, {:.3g} GB/s memory, {:.3g} GB/s link: compute {:.4g} ms, "
-                     "communication {:.4g} ms\n",
-                     1e3 * run.last_step_seconds, 1e-9 * rates.flops_per_s, 1e-9 * rates.bytes_per_s,
-                     1e-9 * rates.link_bytes_per_s, 1e3 * compute, 1e3 * comm);
+  return fmt::format(
+      "simulated {:.4g} ms a step at {:.4g} GFLOP/s, {:.3g} GB/s memory, {:.3g} GB/s link: compute {:.4g} "
+      "ms, "
+      "communication {:.4g} ms\n",
+      1e3 * run.last_step_seconds, 1e-9 * rates.flops_per_s, 1e-9 * rates.bytes_per_s,
+      1e-9 * rates.link_bytes_per_s, 1e3 * compute, 1e3 * comm);
 }
 
 }  // namespace edgetrain

@@ -13,7 +13,8 @@
 namespace edgetrain {
 namespace {
 
-// Logits of one chunk of rows: large enough that the head's products run at full rate, small enough to be no peak.
+// Logits of one chunk of rows: large enough that the head's products run at full rate, small enough to be no
+// peak.
 constexpr std::int64_t kLossChunkBytes = std::int64_t{112} << 20;
 constexpr int kCanonicalLeaves = 8;
 
@@ -43,7 +44,8 @@ std::int64_t loss_chunk_rows(const ModelConfig& model, std::int64_t rows) {
 }
 
 std::unique_ptr<UpdateRule> rule_of(const OptimizerConfig& config) {
-  if (config.name == OptimizerName::sgd) return make_sgd({config.momentum, config.weight_decay, config.nesterov});
+  if (config.name == OptimizerName::sgd)
+    return make_sgd({config.momentum, config.weight_decay, config.nesterov});
   return make_adamw({config.betas[0], config.betas[1], config.eps, config.weight_decay});
 }
 
@@ -95,7 +97,8 @@ RankPlan::CommCostOf host_comm_cost(const Place& place) {
   };
 }
 
-PreparedRun prepare_run(const std::string& job_path, const std::vector<Override>& overrides, const Place& place) {
+PreparedRun prepare_run(const std::string& job_path, const std::vector<Override>& overrides,
+                        const Place& place) {
   const ParsedJob parsed = parse_job_file(job_path, overrides);
   refuse(parsed.problems);
   const Facts facts = facts_of(place);
@@ -108,22 +111,23 @@ PreparedRun prepare_run(const std::string& job_path, const std::vector<Override>
   run.plan = std::make_unique<RankPlan>(spec_of(run.job(), run.model, place), rule_of(run.job().optimizer),
                                         host_comm_cost(place));
   const auto defects = run.plan->verify();
-  ET_CHECK(defects.empty(), "the plan of this job is wrong: rank {}, instruction {}: {}", defects.front().rank,
-           defects.front().instr, defects.front().what);
+  ET_CHECK(defects.empty(), "the plan of this job is wrong: rank {}, instruction {}: {}",
+           defects.front().rank, defects.front().instr, defects.front().what);
   return run;
 }
 
 void require_fit(const PreparedRun& run) {
   if (run.plan->arena_bytes() <= run.device_cap()) return;
-  std::string message =
-      fmt::format("the job needs {} ({} bytes) of device memory per rank, memory.device allows {} ({} bytes)\n{}",
-                  human_bytes(run.plan->arena_bytes()), run.plan->arena_bytes(), human_bytes(run.device_cap()),
-                  run.device_cap(), memory_table(*run.plan));
+  std::string message = fmt::format(
+      "the job needs {} ({} bytes) of device memory per rank, memory.device allows {} ({} bytes)\n{}",
+      human_bytes(run.plan->arena_bytes()), run.plan->arena_bytes(), human_bytes(run.device_cap()),
+      run.device_cap(), memory_table(*run.plan));
   const std::int64_t micro = run.plan->spec().reproducible() ? 0 : fitting_micro_batch(run);
   if (micro > 0) {
     message += fmt::format("HINT: train.micro_batch_size={} fits, with the same global batch\n", micro);
   } else {
-    message += fmt::format("HINT: no smaller micro-batch fits; memory.device={} does\n", run.plan->arena_bytes());
+    message +=
+        fmt::format("HINT: no smaller micro-batch fits; memory.device={} does\n", run.plan->arena_bytes());
   }
   throw JobError(message);
 }

@@ -1,4 +1,5 @@
-// From a command line to a plan that is ready to run: everything that can be known and refused before MPI starts.
+// From a command line to a plan that is ready to run: everything that can be known and refused before MPI
+// starts.
 #pragma once
 
 #include <cstdint>
@@ -21,17 +22,19 @@ struct Place {
 struct PreparedRun {
   ResolvedJob resolved;
   ModelConfig model;
-  std::string model_json;              // config.json of the model
-  std::vector<std::string> warnings;   // for the banner
+  std::string model_json;             // config.json of the model
+  std::vector<std::string> warnings;  // for the banner
   std::unique_ptr<RankPlan> plan;
   [[nodiscard]] const Job& job() const { return resolved.job; }
   [[nodiscard]] std::int64_t device_cap() const { return job().memory.device->count; }
 };
 
 /// Parses, checks, resolves and plans. Throws JobError with every problem, formatted for the terminal.
-[[nodiscard]] PreparedRun prepare_run(const std::string& job_path, const std::vector<Override>& overrides, const Place& place);
+[[nodiscard]] PreparedRun prepare_run(const std::string& job_path, const std::vector<Override>& overrides,
+                                      const Place& place);
 
-/// Throws JobError with the arithmetic and the nearest micro-batch that fits unless the plan fits into memory.device.
+/// Throws JobError with the arithmetic and the nearest micro-batch that fits unless the plan fits into
+/// memory.device.
 void require_fit(const PreparedRun& run);
 
 /// What a collective of `size` ranks costs on the host backend, for the planner.

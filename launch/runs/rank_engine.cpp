@@ -14,7 +14,8 @@ class RankEngine::LoadHandler final : public Handler {
 
   Request issue(const Instr& instr, std::size_t) override {
     const int object = objects_.find(Kind::tokens, 0, instr.micro_batch);
-    load_(instr.micro_batch, TokenBuffers::at(address_of(planned_.program, object, arena_), planned_.layout.rows()));
+    load_(instr.micro_batch,
+          TokenBuffers::at(address_of(planned_.program, object, arena_), planned_.layout.rows()));
     return {};
   }
 
@@ -45,8 +46,8 @@ struct RankEngine::ForwardProgram {
   Driver driver;
 };
 
-RankEngine::RankEngine(RankPlan& plan, Pool& pool, Communicator& replicas, Communicator& world, Callbacks callbacks,
-                       bool profile)
+RankEngine::RankEngine(RankPlan& plan, Pool& pool, Communicator& replicas, Communicator& world,
+                       Callbacks callbacks, bool profile)
     : plan_(plan),
       arena_(pool.reserve(Category::activations, plan.arena_bytes(), "the arena of the plan")),
       ops_(workspace_, {plan.spec().threads, false, profile}),
@@ -57,7 +58,9 @@ RankEngine::RankEngine(RankPlan& plan, Pool& pool, Communicator& replicas, Commu
       updates_(
           plan.train().layout, plan.train().program, arena_.data(), ops_, workspace_, plan.rule(),
           [&plan](int b) { return plan.replication().owned(plan.train().layout.bucket(b)); },
-          [&plan](int b) { return shard(plan.train().layout.bucket(b), plan.replication().index, plan.replication().count); }),
+          [&plan](int b) {
+            return shard(plan.train().layout.bucket(b), plan.replication().index, plan.replication().count);
+          }),
       train_(plan.train().program),
       validate_(forward_program(plan.validate(), callbacks.load)),
       generate_(forward_program(plan.generate(), [this](int, const TokenBuffers& buffers) {
@@ -87,14 +90,16 @@ RankEngine::RankEngine(RankPlan& plan, Pool& pool, Communicator& replicas, Commu
 
 RankEngine::~RankEngine() = default;
 
-std::unique_ptr<RankEngine::ForwardProgram> RankEngine::forward_program(PlannedProgram* planned, LoadCallback load) {
+std::unique_ptr<RankEngine::ForwardProgram> RankEngine::forward_program(PlannedProgram* planned,
+                                                                        LoadCallback load) {
   if (planned == nullptr) return nullptr;
   return std::make_unique<ForwardProgram>(*planned, arena_.data(), ops_, workspace_, std::move(load));
 }
 
-void RankEngine::train_step(float loss_scale) {
+void RankEngine::train_step(float loss_scale, bool stop_wanted) {
   units_.set_loss_scale(loss_scale);
   agreement_.clear();
+  if (stop_wanted) agreement_.request_stop();
   train_.run(updates_.skip());
 }
 
@@ -111,7 +116,8 @@ std::span<const float> RankEngine::next_logits(std::span<const std::int32_t> tok
   plan.logit_row.front() = static_cast<std::int32_t>(tokens.size()) - 1;
   generate_->run();
   const int object = ObjectIndex(plan.program).find(Kind::boundary, plan.layout.num_units() - 1, 0);
-  return vector_of(address_of(plan.program, object, arena_.data()), plan.shape.vocab, Dtype::f32).flat<float>();
+  return vector_of(address_of(plan.program, object, arena_.data()), plan.shape.vocab, Dtype::f32)
+      .flat<float>();
 }
 
 void RankEngine::settle() { train_.drain(); }
@@ -123,11 +129,16 @@ void RankEngine::replay(float loss_scale, const std::function<void(const Instr&)
   for (std::size_t i = 0; i < instrs.size(); ++i) {
     const auto& instr = instrs[i];
     switch (instr.verb) {
-      case Verb::load: (void)load_->issue(instr, i); break;
+      case Verb::load:
+        (void)load_->issue(instr, i);
+        break;
       case Verb::forward:
       case Verb::backward:
-      case Verb::fold: (void)units_.issue(instr, i); break;
-      default: continue;
+      case Verb::fold:
+        (void)units_.issue(instr, i);
+        break;
+      default:
+        continue;
     }
     look(instr);
   }

@@ -22,27 +22,31 @@ using LoadCallback = std::function<void(int micro_batch, const TokenBuffers& buf
 class RankEngine {
  public:
   struct Callbacks {
-    LoadCallback load;                    // of training and of validation
-    std::function<StepDecision()> decide;     // with the agreement of all ranks at hand
+    LoadCallback load;                     // of training and of validation
+    std::function<StepDecision()> decide;  // with the agreement of all ranks at hand
     std::function<void(int micro_batch, Tensor losses)> validation_losses;
   };
-  /// Reserves the arena in `pool`. Borrows plan and communicators. Errors: Error(resource) when the arena does not fit.
-  RankEngine(RankPlan& plan, Pool& pool, Communicator& replicas, Communicator& world, Callbacks callbacks, bool profile);
+  /// Reserves the arena in `pool`. Borrows plan and communicators. Errors: Error(resource) when the arena
+  /// does not fit.
+  RankEngine(RankPlan& plan, Pool& pool, Communicator& replicas, Communicator& world, Callbacks callbacks,
+             bool profile);
   RankEngine(const RankEngine&) = delete;
   RankEngine& operator=(const RankEngine&) = delete;
   ~RankEngine();
 
   /// One optimizer step. Communication of the weights may still be under way on return; see settle().
-  void train_step(float loss_scale);
+  /// `stop_wanted`: this rank asks all of them to stop; the agreement of this step says whether anybody did.
+  void train_step(float loss_scale, bool stop_wanted = false);
   /// Forward of one micro-batch of the validation program.
   void validate_micro_batch();
-  /// Logits (vocab) after `length` tokens, 1 <= length <= seq_len, that the load callback of generation provides.
+  /// Logits (vocab) after `length` tokens, 1 <= length <= seq_len, that the load callback of generation
+  /// provides.
   [[nodiscard]] std::span<const float> next_logits(std::span<const std::int32_t> tokens);
   /// Waits for all that is under way: weights are then whole on this rank.
   void settle();
 
-  /// Runs forward and backward of the step that the load callback gives, without reductions or update, and calls `look` after
-  /// every instruction: to find where a value stopped being finite.
+  /// Runs forward and backward of the step that the load callback gives, without reductions or update, and
+  /// calls `look` after every instruction: to find where a value stopped being finite.
   void replay(float loss_scale, const std::function<void(const Instr&)>& look);
 
   /// Called at the end of every operator, after communication has been polled.

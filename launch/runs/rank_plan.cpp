@@ -38,7 +38,8 @@ OpTotals difference(const OpTotals& after, const OpTotals& before) {
   return out;
 }
 
-// Runs every unit call once on the dry device. Micro-batches are alike, so the first stands for all that are like it.
+// Runs every unit call once on the dry device. Micro-batches are alike, so the first stands for all that are
+// like it.
 class Rehearsal {
  public:
   Rehearsal(PlannedProgram& planned, int threads)
@@ -113,7 +114,8 @@ std::unique_ptr<PlannedProgram> RankPlan::plan_training() {
   const auto calls = static_cast<int>(spec_.calls_per_step);
   planned->program = skeleton(accumulation_schedule(calls), {{0, units}}, units - 1);
   if (spec_.reproducible()) {
-    add_summation_tree(planned->program, calls, spec_.summation_leaves, trainable_buckets_of_unit(planned->layout));
+    add_summation_tree(planned->program, calls, spec_.summation_leaves,
+                       trainable_buckets_of_unit(planned->layout));
   }
   const auto world = dry_group(mesh_.size(), spec_.rank, "world");
   std::array<std::int64_t, Agreement::kWords> words{};
@@ -151,7 +153,8 @@ void RankPlan::complete(PlannedProgram& planned, const ValueSizes& sizes) {
 
 void RankPlan::attach_scratch(PlannedProgram& planned) {
   auto& program = planned.program;
-  // The first backward of a gradient part overwrites it, later ones add: other operator calls, so other scratch.
+  // The first backward of a gradient part overwrites it, later ones add: other operator calls, so other
+  // scratch.
   Rehearsal first(planned, spec_.threads), later(planned, spec_.threads);
   std::set<std::tuple<int, Pass, int>> begun;
   const auto group = dry_group(replication_.count, replication_.index, "dp");
@@ -159,24 +162,35 @@ void RankPlan::attach_scratch(PlannedProgram& planned) {
     const Instr& instr = program.instrs[i];
     const auto bucket = [&]() -> const Bucket& { return planned.layout.bucket(instr.target); };
     switch (instr.verb) {
-      case Verb::forward: attach_transcript(program, i, first.of(instr)); break;
+      case Verb::forward:
+        attach_transcript(program, i, first.of(instr));
+        break;
       case Verb::backward: {
         const bool begins = begun.insert({instr.target, instr.pass, instr.part}).second;
         attach_transcript(program, i, (begins ? first : later).of(instr));
         break;
       }
-      case Verb::fold: attach_transcript(program, i, {{}, bucket().elements, 3 * 4 * bucket().elements, 0}); break;
+      case Verb::fold:
+        attach_transcript(program, i, {{}, bucket().elements, 3 * 4 * bucket().elements, 0});
+        break;
       case Verb::norm:
-        attach_transcript(program, i, norm_transcript(shard(bucket(), replication_.index, replication_.count)));
+        attach_transcript(program, i,
+                          norm_transcript(shard(bucket(), replication_.index, replication_.count)));
         break;
       case Verb::update:
-        attach_transcript(program, i, update_transcript(replication_.owned(bucket()), bucket(), rule_->states().size()));
+        attach_transcript(program, i,
+                          update_transcript(replication_.owned(bucket()), bucket(), rule_->states().size()));
         break;
-      case Verb::reduce: attach_exchange(program, i, group->scratch_bytes(reduce_call(bucket(), replication_, nullptr))); break;
-      case Verb::gather: attach_exchange(program, i, group->scratch_bytes(gather_call(bucket(), replication_, nullptr))); break;
+      case Verb::reduce:
+        attach_exchange(program, i, group->scratch_bytes(reduce_call(bucket(), replication_, nullptr)));
+        break;
+      case Verb::gather:
+        attach_exchange(program, i, group->scratch_bytes(gather_call(bucket(), replication_, nullptr)));
+        break;
       case Verb::load:
       case Verb::agree:
-      case Verb::decide: break;
+      case Verb::decide:
+        break;
     }
   }
   planned.totals = first.totals();
@@ -201,8 +215,8 @@ ValueSizes RankPlan::value_sizes(const PlannedProgram& planned) const {
 }
 
 std::unique_ptr<DryCommunicator> RankPlan::dry_group(int size, int rank, const char* name) const {
-  return std::make_unique<DryCommunicator>(size, rank, name,
-                                           [this, size, rank](const CommCall& call) { return comm_cost_(call, size, rank); });
+  return std::make_unique<DryCommunicator>(
+      size, rank, name, [this, size, rank](const CommCall& call) { return comm_cost_(call, size, rank); });
 }
 
 std::int64_t RankPlan::arena_bytes() const {
@@ -218,7 +232,8 @@ World RankPlan::world(int max_ranks) const {
   World out;
   out.programs.assign(static_cast<std::size_t>(mesh.size()), &train_->program);
   out.members = [mesh](int rank, int group) {
-    return group == kWorldGroup ? mesh.spanning({Axis::pp, Axis::dp, Axis::cp, Axis::tp}, rank) : mesh.replicas(rank);
+    return group == kWorldGroup ? mesh.spanning({Axis::pp, Axis::dp, Axis::cp, Axis::tp}, rank)
+                                : mesh.replicas(rank);
   };
   return out;
 }

@@ -1,5 +1,6 @@
-// The plan of one rank: its model, its programs (train, validate, generate) with every transcript and address, and what
-// they take in bytes, FLOPs and traffic. Needs no MPI, no memory and no data; a run executes this very object.
+// The plan of one rank: its model, its programs (train, validate, generate) with every transcript and
+// address, and what they take in bytes, FLOPs and traffic. Needs no MPI, no memory and no data; a run
+// executes this very object.
 #pragma once
 
 #include <cstdint>
@@ -26,10 +27,10 @@ namespace edgetrain {
 struct RankSpec {
   ModelConfig config;
   Dtype dtype = Dtype::f32;
-  std::int64_t seq_len = 0;            // tokens of a sample
-  std::int64_t samples_per_call = 1;   // micro-batch; 1 under `reproducible`, which computes sample by sample
-  std::int64_t calls_per_step = 1;     // gradient accumulation
-  int summation_leaves = 0;            // this rank's part of the canonical tree; 0: plain accumulation
+  std::int64_t seq_len = 0;           // tokens of a sample
+  std::int64_t samples_per_call = 1;  // micro-batch; 1 under `reproducible`, which computes sample by sample
+  std::int64_t calls_per_step = 1;    // gradient accumulation
+  int summation_leaves = 0;           // this rank's part of the canonical tree; 0: plain accumulation
   std::int64_t loss_chunk_rows = 256;
   Mesh::Degrees degrees;
   int rank = 0;
@@ -49,7 +50,8 @@ struct PlannedProgram {
 
   ModelLayout layout;
   std::vector<std::vector<MaskItem>> masks;
-  std::vector<std::int32_t> logit_row;  // generation: the one row whose logits are wanted; rewritten between runs
+  std::vector<std::int32_t>
+      logit_row;  // generation: the one row whose logits are wanted; rewritten between runs
   BatchShape shape;
   Program program;
   OpTotals totals;
@@ -70,11 +72,13 @@ class RankPlan {
   [[nodiscard]] PlannedProgram& train() const { return *train_; }
   [[nodiscard]] PlannedProgram* validate() const { return validate_.get(); }  // null: no validation
   [[nodiscard]] PlannedProgram* generate() const { return generate_.get(); }  // null: no text
-  /// Bytes of the one arena that holds all programs; they share the carried objects and run one after the other.
+  /// Bytes of the one arena that holds all programs; they share the carried objects and run one after the
+  /// other.
   [[nodiscard]] std::int64_t arena_bytes() const;
   /// Proves the training program for all ranks of the mesh (a large mesh through its classes); empty: proven.
   [[nodiscard]] std::vector<Defect> verify() const;
-  /// The world that verify and simulate walk over: at most `max_ranks` ranks, axes shortened where there are more.
+  /// The world that verify and simulate walk over: at most `max_ranks` ranks, axes shortened where there are
+  /// more.
   [[nodiscard]] World world(int max_ranks) const;
   /// Bytes that this rank sends in one training step.
   [[nodiscard]] std::int64_t sent_per_step() const;

@@ -18,7 +18,8 @@ Tensor tile_of(const Tensor& memory, const Tile& tile) {
 
 // The f32 values of the owned elements: the master copy, or the weights themselves.
 Tensor master_of(const BucketMemory& memory) {
-  return memory.master.absent() ? memory.weights.col_range(memory.owned.begin, memory.owned.size()) : memory.master;
+  return memory.master.absent() ? memory.weights.col_range(memory.owned.begin, memory.owned.size())
+                                : memory.master;
 }
 
 std::int64_t integer(const Json& meta, std::string_view key, const std::filesystem::path& path) {
@@ -41,8 +42,8 @@ Range writes(const Bucket& bucket, const Replication& replication) {
 
 }  // namespace
 
-RunCheckpoints::RunCheckpoints(std::filesystem::path folder, int keep_latest, Identity identity, const RankPlan& plan,
-                               std::byte* arena, Communicator& world)
+RunCheckpoints::RunCheckpoints(std::filesystem::path folder, int keep_latest, Identity identity,
+                               const RankPlan& plan, std::byte* arena, Communicator& world)
     : folder_(std::move(folder)),
       keep_latest_(keep_latest),
       identity_(std::move(identity)),
@@ -99,7 +100,8 @@ RunPosition RunCheckpoints::load(const std::filesystem::path& path) const {
   const auto& layout = plan_.train().layout;
   fill_weights(layout, plan_.train().program, arena_, plan_.replication(),
                [&reader](const ParamSpec& spec, const Tile& tile, std::span<float> values) {
-                 reader.read(spec.name, kMaster, tile, matrix(values.data(), tile.rows, tile.cols, Dtype::f32));
+                 reader.read(spec.name, kMaster, tile,
+                             matrix(values.data(), tile.rows, tile.cols, Dtype::f32));
                });
   for (int b = 0; b < static_cast<int>(layout.buckets().size()); ++b) read_bucket(reader, b);
   return {integer(reader.meta(), "step", path), integer(reader.meta(), "next_sample", path),
@@ -114,19 +116,23 @@ void RunCheckpoints::read_bucket(CheckpointReader& reader, int index) const {
   for (const auto& tile : tiles(bucket, layout.table().specs, memory.owned)) {
     const auto& spec = layout.table().specs[static_cast<std::size_t>(tile.param)];
     for (std::size_t m = 0; m < memory.moments.size(); ++m) {
-      reader.read(spec.name, names[names.size() - memory.moments.size() + m], tile, tile_of(memory.moments[m], tile));
+      reader.read(spec.name, names[names.size() - memory.moments.size() + m], tile,
+                  tile_of(memory.moments[m], tile));
     }
   }
 }
 
 void RunCheckpoints::check_identity(const Json& meta, const std::filesystem::path& path) const {
   const auto refuse = [&](std::string_view what, std::string_view theirs, std::string_view ours) {
-    throw Error(ErrorClass::data,
-                fmt::format("{}: the checkpoint has {} {}, the job has {}; resume with the same job, or choose another "
-                            "checkpoint.dir or output_dir for a new run",
-                            path.string(), what, theirs, ours));
+    throw Error(
+        ErrorClass::data,
+        fmt::format(
+            "{}: the checkpoint has {} {}, the job has {}; resume with the same job, or choose another "
+            "checkpoint.dir or output_dir for a new run",
+            path.string(), what, theirs, ours));
   };
-  if (text(meta, "optimizer") != identity_.optimizer) refuse("optimizer", text(meta, "optimizer"), identity_.optimizer);
+  if (text(meta, "optimizer") != identity_.optimizer)
+    refuse("optimizer", text(meta, "optimizer"), identity_.optimizer);
   if (text(meta, "model") != identity_.model_json) refuse("model", text(meta, "model"), identity_.model_json);
   const auto seed = static_cast<std::uint64_t>(integer(meta, "seed", path));
   if (seed != identity_.seed) refuse("seed", std::to_string(seed), std::to_string(identity_.seed));

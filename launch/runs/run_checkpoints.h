@@ -1,8 +1,8 @@
 // Saving and resuming a training run: the bridge between a rank's buckets and the tensor store.
 //
-// What is kept per parameter is layout-free and precision-free: the f32 value that the optimizer updates ("master"), and
-// its moments by name. The loader's state is one integer. So any number of ranks, any ZeRO stage and any dtype resumes
-// from any other.
+// What is kept per parameter is layout-free and precision-free: the f32 value that the optimizer updates
+// ("master"), and its moments by name. The loader's state is one integer. So any number of ranks, any ZeRO
+// stage and any dtype resumes from any other.
 #pragma once
 
 #include <cstdint>
@@ -19,9 +19,9 @@ namespace edgetrain {
 
 /// Where a run stands between two steps.
 struct RunPosition {
-  std::int64_t step = 0;           // steps done
-  std::int64_t next_sample = 0;    // position in the order of data
-  std::int64_t optimizer_step = 0; // updates applied: fewer than steps when some were skipped
+  std::int64_t step = 0;            // steps done
+  std::int64_t next_sample = 0;     // position in the order of data
+  std::int64_t optimizer_step = 0;  // updates applied: fewer than steps when some were skipped
 };
 
 class RunCheckpoints {
@@ -31,19 +31,21 @@ class RunCheckpoints {
     std::string optimizer;
     std::string model_json;  // config.json of the model
   };
-  RunCheckpoints(std::filesystem::path folder, int keep_latest, Identity identity, const RankPlan& plan, std::byte* arena,
-                 Communicator& world);
+  RunCheckpoints(std::filesystem::path folder, int keep_latest, Identity identity, const RankPlan& plan,
+                 std::byte* arena, Communicator& world);
 
   /// Collective. Weights must be settled. Removes what is older than keep_latest. Returns the folder.
   std::filesystem::path save(const RunPosition& position);
 
-  /// Collective. The newest valid checkpoint of the folder, or nothing. `skipped`: newer ones and why they were not taken.
+  /// Collective. The newest valid checkpoint of the folder, or nothing. `skipped`: newer ones and why they
+  /// were not taken.
   struct Found {
     std::optional<std::filesystem::path> path;
     std::vector<std::string> skipped;
   };
   [[nodiscard]] Found find() const;
-  /// Loads weights and states. Errors: Error(data) naming what does not fit: another model, optimizer or seed.
+  /// Loads weights and states. Errors: Error(data) naming what does not fit: another model, optimizer or
+  /// seed.
   [[nodiscard]] RunPosition load(const std::filesystem::path& path) const;
 
  private:

@@ -1,8 +1,10 @@
 #include "launch/runs/run_job.h"
 
+#include <fcntl.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <cstdio>
 #include <optional>
 
@@ -20,6 +22,8 @@
 #include "launch/runs/weights.h"
 #include "parallel/comm/make_communicator.h"
 #include "parallel/comm/mpi.h"
+#include "parallel/watchdog/diagnosis.h"
+#include "parallel/watchdog/flight_reader.h"
 
 namespace edgetrain {
 namespace {
@@ -50,11 +54,13 @@ class Bringup {
   Bringup(const PreparedRun& prepared, const std::filesystem::path& folder, const Place& place)
       : world_(MpiComm::world()), prepared_(prepared) {
     ET_CHECK(world_.size() == place.world && world_.rank() == place.rank,
-             "the launcher says rank {} of {}, MPI says rank {} of {}", place.rank, place.world, world_.rank(), world_.size());
+             "the launcher says rank {} of {}, MPI says rank {} of {}", place.rank, place.world,
+             world_.rank(), world_.size());
     flight_.emplace(folder / "flight", world_.rank(), world_.size());
-    everyone_ = make_communicator(world_, all_ranks(world_.size()), "world", HostCommOptions{}, progress_, &*flight_);
-    replicas_ = make_communicator(world_, prepared.plan->mesh().replicas(world_.rank()), "dp", HostCommOptions{}, progress_,
-                                  &*flight_);
+    everyone_ =
+        make_communicator(world_, all_ranks(world_.size()), "world", HostCommOptions{}, progress_, &*flight_);
+    replicas_ = make_communicator(world_, prepared.plan->mesh().replicas(world_.rank()), "dp",
+                                  HostCommOptions{}, progress_, &*flight_);
   }
 
   [[nodiscard]] Communicator& world() { return *everyone_; }
@@ -69,8 +75,21 @@ class Bringup {
   std::unique_ptr<Communicator> everyone_, replicas_;
 };
 
+// When a rank ends the job, others soon see its end and that of those whom mpirun kills: consequences.
+// Whoever makes this file is the first, and tells the cause.
+std::filesystem::path verdict_path(const std::filesystem::path& folder) {
+  return folder / "flight" / "verdict";
+}
+
+bool first_to_end(const std::filesystem::path& folder) {
+  const int file = ::open(verdict_path(folder).c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+  if (file >= 0) ::close(file);
+  return file >= 0 || errno != EEXIST;
+}
+
 void prepare_folder(const PreparedRun& prepared, const std::filesystem::path& folder, bool leader) {
   make_folders(folder / "flight");
+  if (leader) std::filesystem::remove(verdict_path(folder));
   if (leader) write_file_atomically(folder / "resolved.yaml", write_resolved_yaml(prepared.resolved));
 }
 
@@ -79,10 +98,15 @@ void bench(PreparedRun& prepared, Bringup& bringup) {
   if (bringup.world().rank() == 0) print(text);
 }
 
-// The watchdog's verdict ends the job from its own thread: the driver hangs, or a peer is gone and mpirun is about to kill
-// us. _Exit, not MPI_Abort, which may need the hung driver; mpirun ends the others when a rank leaves like this.
+// The watchdog's verdict ends the job from its own thread: the driver hangs, or a peer is gone and mpirun is
+// about to kill us. _Exit, not MPI_Abort, which may need the hung driver; mpirun ends the others when a rank
+// leaves like this.
 Liveness::Verdict end_on_verdict(const std::filesystem::path& folder, int rank) {
   return [folder, rank](const Diagnosis& diagnosis, std::int64_t step) {
+    if (!first_to_end(folder)) {
+      ::sleep(2);  // what the first one says must get through before mpirun hears of our end
+      std::_Exit(static_cast<int>(ExitCode::failed));
+    }
     std::fprintf(stderr, "rank %d on %s: %s\n", rank, host_name().c_str(), diagnosis.text.c_str());
     std::fflush(stderr);
     const int culprit = diagnosis.culprits.empty() ? -1 : diagnosis.culprits.front();
@@ -95,7 +119,8 @@ Liveness::Verdict end_on_verdict(const std::filesystem::path& folder, int rank) 
   };
 }
 
-RunEnd train(PreparedRun& prepared, Bringup& bringup, const std::filesystem::path& folder, std::int64_t& step) {
+RunEnd train(PreparedRun& prepared, Bringup& bringup, const std::filesystem::path& folder,
+             std::int64_t& step) {
   const bool leader = bringup.world().rank() == 0;
   if (leader) print(plan_text(prepared));
   Pool pool(Tier::device, prepared.device_cap());
@@ -103,8 +128,8 @@ RunEnd train(PreparedRun& prepared, Bringup& bringup, const std::filesystem::pat
   const auto& layout = prepared.plan->train().layout;
   Liveness liveness(bringup.flight(), prepared.job().parallel, layout.unit_names(), layout.bucket_names(),
                     end_on_verdict(folder, bringup.world().rank()));
-  TrainRun run({prepared.job(), *prepared.plan, pool, bringup.replicas(), bringup.world(), folder, prepared.model_json,
-                rates.flops_per_s, liveness});
+  TrainRun run({prepared.job(), *prepared.plan, pool, bringup.replicas(), bringup.world(), folder,
+                prepared.model_json, rates.flops_per_s, liveness});
   try {
     const RunEnd end = run.run();
     if (leader) write_status(folder, {end == RunEnd::done ? "done" : "stopped", run.step(), {}, {}, -1});
@@ -119,21 +144,38 @@ RunEnd train(PreparedRun& prepared, Bringup& bringup, const std::filesystem::pat
 void check_inputs(const PreparedRun& prepared) {
   const Job& job = prepared.job();
   TrainingData(job.data, prepared.model.vocab_size, 0);
-  if (job.model.init == ModelInit::pretrained) (void)pretrained_weights(job.model.path, prepared.plan->train().layout);
+  if (job.model.init == ModelInit::pretrained)
+    (void)pretrained_weights(job.model.path, prepared.plan->train().layout);
 }
 
-// An error on one rank ends the job: its peers would wait for it for ever. An error that all ranks share is told by rank 0:
-// the others leave it a moment.
-[[noreturn]] void abort_run(const std::exception& error, const std::filesystem::path& folder, int rank, std::int64_t step) {
-  if (rank != 0) ::usleep(700'000);
-  std::fprintf(stderr, "rank %d on %s: error: %s\n", rank, host_name().c_str(), error.what());
-  std::fflush(stderr);
+// How the job failed. A rank whose peer has died notices it as an error of its own; the flight records know
+// who it was.
+RunStatus failure_of(const std::exception& error, const std::filesystem::path& folder, const Place& place,
+                     std::int64_t step) {
   const auto* ours = dynamic_cast<const Error*>(&error);
   const auto error_class = ours == nullptr ? ErrorClass::internal : ours->error_class();
+  RunStatus status{"failed", step, std::string(name_of(error_class)), error.what(), place.rank};
+  if (error_class != ErrorClass::peer) return status;
+  const auto flight = folder / "flight";
+  const auto dead = dead_among(flight, ranks_on(flight, place.world, flight_host()));
+  if (dead.empty()) return status;
+  status.rank = dead.front();
+  status.reason += "\n" + diagnose(flight, place.world, flight_now(), flight_host()).text;
+  return status;
+}
+
+// An error on one rank ends the job: its peers would wait for it for ever. An error that all ranks share is
+// told by rank 0: the others leave it a moment.
+[[noreturn]] void abort_run(const std::exception& error, const std::filesystem::path& folder,
+                            const Place& place, std::int64_t step) {
+  const RunStatus status = failure_of(error, folder, place, step);
+  if (place.rank != 0 && status.rank == place.rank) ::usleep(700'000);
+  std::fprintf(stderr, "rank %d on %s: error: %s\n", place.rank, host_name().c_str(), status.reason.c_str());
+  std::fflush(stderr);
   try {
-    write_status(folder, {"failed", step, std::string(name_of(error_class)), error.what(), rank});
+    if (first_to_end(folder)) write_status(folder, status);
   } catch (const std::exception& second) {
-    std::fprintf(stderr, "rank %d: status.json could not be written: %s\n", rank, second.what());
+    std::fprintf(stderr, "rank %d: status.json could not be written: %s\n", place.rank, second.what());
   }
   MpiSession::abort(static_cast<int>(ExitCode::failed));
 }
@@ -152,7 +194,7 @@ ExitCode bench_job(const CommandLine& command, int& argc, char**& argv) {
     Bringup bringup(prepared, folder, place);
     bench(prepared, bringup);
   } catch (const std::exception& error) {
-    abort_run(error, folder, place.rank, 0);
+    abort_run(error, folder, place, 0);
   }
   session.close();
   return ExitCode::done;
@@ -173,7 +215,7 @@ ExitCode run_job(const CommandLine& command, int& argc, char**& argv) {
     Bringup bringup(prepared, folder, place);
     end = train(prepared, bringup, folder, step);
   } catch (const std::exception& error) {
-    abort_run(error, folder, place.rank, step);
+    abort_run(error, folder, place, step);
   }
   session.close();
   return end == RunEnd::done ? ExitCode::done : ExitCode::preempted;
@@ -188,7 +230,8 @@ void plan_job(const CommandLine& command) {
   }
   const PreparedRun prepared = prepare_run(command.target, command.overrides, place);
   print(plan_text(prepared));
-  print(simulation_text(*prepared.plan, measure_rates(prepared.plan->spec().dtype, prepared.plan->spec().threads)));
+  print(simulation_text(*prepared.plan,
+                        measure_rates(prepared.plan->spec().dtype, prepared.plan->spec().threads)));
   require_fit(prepared);
 }
 

@@ -71,7 +71,8 @@ std::string to_json(const StepMetrics& m) {
 MetricsFile::MetricsFile(const std::filesystem::path& path, std::int64_t keep_until) : path_(path) {
   if (std::filesystem::exists(path)) write_file_atomically(path, kept_lines(path, keep_until));
   file_ = ::open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
-  if (file_ < 0) throw Error(ErrorClass::resource, fmt::format("{}: {}", path.string(), std::strerror(errno)));
+  if (file_ < 0)
+    throw Error(ErrorClass::resource, fmt::format("{}: {}", path.string(), std::strerror(errno)));
 }
 
 MetricsFile::~MetricsFile() {
@@ -90,13 +91,13 @@ void write_status(const std::filesystem::path& folder, const RunStatus& status) 
   write_file_atomically(folder / "status.json", out.pretty() + "\n");
 }
 
-std::string progress_line(const StepMetrics& m, std::int64_t steps, std::int64_t bytes_in_use, std::int64_t bytes_allowed,
-                          double seconds_left) {
-  std::string line = fmt::format("step {:>4}/{} | loss {:.4f} | lr {:.2e} | norm {:.3f} | {:.0f} tok/s", m.step, steps, m.loss,
-                                 m.lr, m.grad_norm, m.tokens_per_s);
+std::string progress_line(const StepMetrics& m, std::int64_t steps, std::int64_t bytes_in_use,
+                          std::int64_t bytes_allowed, double seconds_left) {
+  std::string line = fmt::format("step {:>4}/{} | loss {:.4f} | lr {:.2e} | norm {:.3f} | {:.0f} tok/s",
+                                 m.step, steps, m.loss, m.lr, m.grad_norm, m.tokens_per_s);
   if (m.mfu > 0.0) line += fmt::format(" | mfu {:.0f}%", 100.0 * m.mfu);
-  line += fmt::format(" | {:.0f} ms | {} of {} | {} left", m.step_ms, human_bytes(bytes_in_use), human_bytes(bytes_allowed),
-                      human_seconds(seconds_left));
+  line += fmt::format(" | {:.0f} ms | {} of {} | {} left", m.step_ms, human_bytes(bytes_in_use),
+                      human_bytes(bytes_allowed), human_seconds(seconds_left));
   if (m.skipped) line += " | SKIPPED: loss or gradient norm is not finite";
   if (m.val_loss) line += fmt::format(" | val loss {:.4f}", *m.val_loss);
   return line;

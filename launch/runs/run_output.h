@@ -1,7 +1,7 @@
 // What a run leaves in its folder and shows on the terminal: metrics.jsonl, status.json, the progress line.
 //
-// Rank 0 alone writes. A line is one write, so that a kill leaves whole lines; on resume, lines of steps that will be
-// done again are cut off, so that every step stands in the file once.
+// Rank 0 alone writes. A line is one write, so that a kill leaves whole lines; on resume, lines of steps that
+// will be done again are cut off, so that every step stands in the file once.
 #pragma once
 
 #include <cstdint>
@@ -56,8 +56,9 @@ struct RunStatus {
 void write_status(const std::filesystem::path& folder, const RunStatus& status);
 
 /// "step 12/200 | loss 3.21 | ...", without a newline.
-[[nodiscard]] std::string progress_line(const StepMetrics& metrics, std::int64_t steps, std::int64_t bytes_in_use,
-                                        std::int64_t bytes_allowed, double seconds_left);
+[[nodiscard]] std::string progress_line(const StepMetrics& metrics, std::int64_t steps,
+                                        std::int64_t bytes_in_use, std::int64_t bytes_allowed,
+                                        double seconds_left);
 
 /// "1.5 GiB", "812 KiB".
 [[nodiscard]] std::string human_bytes(std::int64_t bytes);

@@ -1,6 +1,8 @@
-// SIGUSR1 (forwarded by mpirun and by Slurm) and SIGTERM ask a run to save a checkpoint and end with exit code 75.
+// SIGUSR1 (forwarded by mpirun and by Slurm) and SIGTERM ask a run to save a checkpoint and end with exit
+// code 75.
 //
-// The handler only sets a flag; the flag travels with the next agreement, so that all ranks stop after the same step.
+// The handler only sets a flag; the flag travels with the next agreement, so that all ranks stop after the
+// same step.
 #pragma once
 
 namespace edgetrain {

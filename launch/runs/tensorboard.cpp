@@ -72,9 +72,11 @@ std::uint32_t masked_crc32c(std::string_view bytes) { return std::rotr(crc32c(by
 
 TensorBoardFile::TensorBoardFile(const std::filesystem::path& folder) {
   make_folders(folder);
-  path_ = folder / fmt::format("events.out.tfevents.{}.{}", static_cast<std::int64_t>(wall_time()), ::getpid());
+  path_ =
+      folder / fmt::format("events.out.tfevents.{}.{}", static_cast<std::int64_t>(wall_time()), ::getpid());
   file_ = ::open(path_.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
-  if (file_ < 0) throw Error(ErrorClass::resource, fmt::format("{}: {}", path_.string(), std::strerror(errno)));
+  if (file_ < 0)
+    throw Error(ErrorClass::resource, fmt::format("{}: {}", path_.string(), std::strerror(errno)));
   write_record(field_double(1, wall_time()) + field_bytes(3, "brain.Event:2"));
 }
 
@@ -92,7 +94,9 @@ void TensorBoardFile::append(std::int64_t step, std::span<const Scalar> scalars)
 
 void TensorBoardFile::write_record(std::string_view payload) {
   const std::string length = little_endian(static_cast<std::uint64_t>(payload.size()));
-  append_all(file_, length + little_endian(masked_crc32c(length)) + std::string(payload) + little_endian(masked_crc32c(payload)),
+  append_all(file_,
+             length + little_endian(masked_crc32c(length)) + std::string(payload) +
+                 little_endian(masked_crc32c(payload)),
              path_);
 }
 

@@ -1,8 +1,9 @@
 // TensorBoard event files, written by hand: the format is a few protobuf fields in CRC-framed records.
 //
 // Why by hand: the alternative is a dependency on protobuf and TensorFlow's schema for five fields.
-// Format: record = u64 length, masked crc32c(length), payload, masked crc32c(payload), little-endian; payload = tensorflow.Event
-// (1 wall_time double, 2 step int64, 3 file_version string, 5 summary { 1 value { 1 tag string, 2 simple_value float } }).
+// Format: record = u64 length, masked crc32c(length), payload, masked crc32c(payload), little-endian; payload
+// = tensorflow.Event (1 wall_time double, 2 step int64, 3 file_version string, 5 summary { 1 value { 1 tag
+// string, 2 simple_value float } }).
 #pragma once
 
 #include <cstdint>
@@ -18,7 +19,8 @@ namespace edgetrain {
 [[nodiscard]] std::uint32_t crc32c(std::string_view bytes);
 [[nodiscard]] std::uint32_t masked_crc32c(std::string_view bytes);
 
-/// Appends scalars to one `events.out.tfevents.*` file; each run that resumes begins a new one, as TensorBoard expects.
+/// Appends scalars to one `events.out.tfevents.*` file; each run that resumes begins a new one, as
+/// TensorBoard expects.
 class TensorBoardFile {
  public:
   /// Errors: Error(resource).

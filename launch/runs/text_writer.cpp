@@ -23,10 +23,11 @@ std::vector<std::int32_t> candidates(std::span<const float> logits, std::int64_t
   std::vector<std::int32_t> ids(logits.size());
   std::iota(ids.begin(), ids.end(), 0);
   const auto count = k > 0 ? std::min<std::size_t>(ids.size(), static_cast<std::size_t>(k)) : ids.size();
-  std::partial_sort(ids.begin(), ids.begin() + static_cast<std::ptrdiff_t>(count), ids.end(), [&](auto a, auto b) {
-    const float la = logits[static_cast<std::size_t>(a)], lb = logits[static_cast<std::size_t>(b)];
-    return la != lb ? la > lb : a < b;
-  });
+  std::partial_sort(
+      ids.begin(), ids.begin() + static_cast<std::ptrdiff_t>(count), ids.end(), [&](auto a, auto b) {
+        const float la = logits[static_cast<std::size_t>(a)], lb = logits[static_cast<std::size_t>(b)];
+        return la != lb ? la > lb : a < b;
+      });
   ids.resize(count);
   return ids;
 }
@@ -36,7 +37,8 @@ std::int32_t draw(std::span<const float> logits, const GenerateConfig& config, d
   if (config.temperature <= 0.0) return ids.front();
   std::vector<double> weights;
   const double top = logits[static_cast<std::size_t>(ids.front())];
-  for (const auto id : ids) weights.push_back(std::exp((logits[static_cast<std::size_t>(id)] - top) / config.temperature));
+  for (const auto id : ids)
+    weights.push_back(std::exp((logits[static_cast<std::size_t>(id)] - top) / config.temperature));
   double rest = random * std::accumulate(weights.begin(), weights.end(), 0.0);
   for (std::size_t i = 0; i < ids.size(); ++i) {
     rest -= weights[i];

@@ -8,8 +8,8 @@
 
 namespace edgetrain {
 
-/// Prompt and continuation, as bytes. Every rank calls it and gets the same text: tokens are drawn from the logits with
-/// Philox, keyed by (generate.seed, position). The context is the last seq_len tokens.
+/// Prompt and continuation, as bytes. Every rank calls it and gets the same text: tokens are drawn from the
+/// logits with Philox, keyed by (generate.seed, position). The context is the last seq_len tokens.
 [[nodiscard]] std::string write_text(const Job& job, RankEngine& engine);
 
 }  // namespace edgetrain

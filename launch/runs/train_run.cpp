@@ -18,7 +18,9 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-double seconds_since(Clock::time_point begin) { return std::chrono::duration<double>(Clock::now() - begin).count(); }
+double seconds_since(Clock::time_point begin) {
+  return std::chrono::duration<double>(Clock::now() - begin).count();
+}
 
 ScheduleParams schedule_of(const Job& job) {
   ScheduleParams params;
@@ -32,8 +34,7 @@ ScheduleParams schedule_of(const Job& job) {
 }
 
 RunCheckpoints::Identity identity_of(const Job& job, const std::string& model_json) {
-  return {static_cast<std::uint64_t>(job.seed), std::string(name_of(job.optimizer.name)),
-          model_json};
+  return {static_cast<std::uint64_t>(job.seed), std::string(name_of(job.optimizer.name)), model_json};
 }
 
 BytesTable table_of(const PeakUse& peak, const Pool& pool) {
@@ -48,7 +49,8 @@ BytesTable table_of(const PeakUse& peak, const Pool& pool) {
 void add_traffic(BytesTable& out, const Communicator& comm) {
   for (int op = 0; op < 7; ++op) {
     if (comm.sent().by_op[op] > 0) {
-      out[std::string(comm.name())][std::string(name_of(static_cast<Collective>(op)))] = comm.sent().by_op[op];
+      out[std::string(comm.name())][std::string(name_of(static_cast<Collective>(op)))] =
+          comm.sent().by_op[op];
     }
   }
 }
@@ -128,16 +130,16 @@ void TrainRun::resume_or_initialise() {
 void TrainRun::one_step() {
   nonfinite_ = false;
   setup_.liveness.begin_step(position_.step + 1);
-  if (stop_signal_received()) engine_.agreement().request_stop();
   trace_step(true);
-  engine_.train_step(loss_scale());
+  engine_.train_step(loss_scale(), stop_signal_received());
   trace_step(false);
   if (nonfinite_ && job_.train.on_nonfinite == OnNonfinite::stop) report_nonfinite();
   ++position_.step;
   position_.next_sample += global_batch();
 }
 
-// Runs in the middle of the step, when all ranks have agreed on loss and norm: same input, same decision everywhere.
+// Runs in the middle of the step, when all ranks have agreed on loss and norm: same input, same decision
+// everywhere.
 StepDecision TrainRun::decide() {
   const auto& agreed = engine_.agreement();
   const std::int64_t step = position_.step + 1;
@@ -167,14 +169,16 @@ void TrainRun::after_step(double seconds) {
     current_.mfu = flops / seconds / (setup_.gemm_flops_per_s * setup_.plan.mesh().size());
   }
   const bool last = position_.step == job_.train.steps;
-  if (setup_.plan.validate() != nullptr && (due(job_.train.eval_interval) || last)) current_.val_loss = validate();
-  if (due(job_.checkpoint.interval)) save();
-  if (!leader()) return;
-  record();
+  if (setup_.plan.validate() != nullptr && (due(job_.train.eval_interval) || last))
+    current_.val_loss = validate();
+  if (leader()) record();
   if (due(job_.logging.interval) || last || current_.val_loss || current_.skipped) {
     const double left = seconds_per_step_ * static_cast<double>(job_.train.steps - position_.step);
     say(progress_line(current_, job_.train.steps, setup_.pool.peak(), setup_.pool.cap(), left));
   }
+  // Last: a kill between line and checkpoint costs a step, the other way round it would leave a step without
+  // its line.
+  if (due(job_.checkpoint.interval)) save();
 }
 
 void TrainRun::record() {
@@ -205,10 +209,12 @@ void TrainRun::report_nonfinite() {
   for (std::size_t rank = 0; rank < all.size(); ++rank) {
     if (!all[rank].empty()) verdict += fmt::format("\n  rank {}: {}", rank, all[rank]);
   }
-  if (verdict.empty()) verdict = "\n  every value of every rank is finite; their sum over ranks or its square is not";
+  if (verdict.empty())
+    verdict = "\n  every value of every rank is finite; their sum over ranks or its square is not";
   verdict = exchange.broadcast(verdict);
   throw Error(ErrorClass::numeric,
-              fmt::format("step {}: loss {} with gradient norm {}; no weight was changed:{}\nHINT: lower optimizer.lr, lengthen "
+              fmt::format("step {}: loss {} with gradient norm {}; no weight was changed:{}\nHINT: lower "
+                          "optimizer.lr, lengthen "
                           "lr_scheduler.warmup_steps, look at the sample, or set train.on_nonfinite: skip",
                           current_.step, current_.loss, current_.grad_norm, verdict));
 }
@@ -252,7 +258,8 @@ void TrainRun::trace_step(bool begin) {
   }
   engine_.settle();
   trace_.close();
-  trace_.write(setup_.output_dir / fmt::format("trace-rank{}.json", setup_.world.rank()), setup_.world.rank());
+  trace_.write(setup_.output_dir / fmt::format("trace-rank{}.json", setup_.world.rank()),
+               setup_.world.rank());
 }
 
 void TrainRun::write_text() {
@@ -271,13 +278,16 @@ void TrainRun::say(const std::string& line) const {
 PositionRange TrainRun::positions(int micro_batch) const {
   const auto& spec = setup_.plan.spec();
   const auto& replication = setup_.plan.replication();
-  const auto own = rank_positions(position_.next_sample, global_batch(), replication.count, replication.index);
+  const auto own =
+      rank_positions(position_.next_sample, global_batch(), replication.count, replication.index);
   const std::int64_t begin = own.begin + micro_batch * spec.samples_per_call;
   return {begin, begin + spec.samples_per_call};
 }
 
 std::int64_t TrainRun::global_batch() const { return job_.train.global_batch_size.value(); }
 
-float TrainRun::loss_scale() const { return static_cast<float>(1.0 / static_cast<double>(global_batch() * data_.seq_len())); }
+float TrainRun::loss_scale() const {
+  return static_cast<float>(1.0 / static_cast<double>(global_batch() * data_.seq_len()));
+}
 
 }  // namespace edgetrain

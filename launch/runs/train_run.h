@@ -1,5 +1,5 @@
-// task: train. The loop over steps, and everything that happens between them: decisions, validation, checkpoints,
-// metrics, signals, the text at the end.
+// task: train. The loop over steps, and everything that happens between them: decisions, validation,
+// checkpoints, metrics, signals, the text at the end.
 #pragma once
 
 #include <chrono>
@@ -27,7 +27,8 @@ enum class RunEnd : std::uint8_t { done, stopped };
 
 class TrainRun {
  public:
-  /// A resolved job, its plan and the ranks that share it. `gemm_flops_per_s`: measured rate of this rank, for MFU.
+  /// A resolved job, its plan and the ranks that share it. `gemm_flops_per_s`: measured rate of this rank,
+  /// for MFU.
   struct Setup {
     const Job& job;
     RankPlan& plan;
@@ -65,7 +66,9 @@ class TrainRun {
   [[nodiscard]] PositionRange positions(int micro_batch) const;
   [[nodiscard]] std::int64_t global_batch() const;
   [[nodiscard]] float loss_scale() const;
-  [[nodiscard]] bool due(std::int64_t interval) const { return interval > 0 && position_.step % interval == 0; }
+  [[nodiscard]] bool due(std::int64_t interval) const {
+    return interval > 0 && position_.step % interval == 0;
+  }
 
   Setup setup_;
   const Job& job_;

@@ -10,7 +10,8 @@ namespace {
 // Cross-entropy leaves rows with this target out.
 constexpr std::int32_t kIgnored = -100;
 
-TokenBuffers samples_of(const TokenBuffers& all, std::int64_t first, std::int64_t count, std::int64_t seq_len) {
+TokenBuffers samples_of(const TokenBuffers& all, std::int64_t first, std::int64_t count,
+                        std::int64_t seq_len) {
   const auto rows = [&](const Tensor& t) { return t.row_range(first * seq_len, count * seq_len); };
   return {rows(all.ids), rows(all.targets), rows(all.position), rows(all.losses)};
 }
@@ -22,7 +23,8 @@ TrainingData::TrainingData(const DataConfig& config, std::int64_t vocab, std::ui
       train_(data_.corpus, data_.splits.train, SampleOrder(config.order, seed, data_.splits.train.count())) {
   const std::int64_t validation = data_.splits.validation.count();
   if (validation > 0) {
-    validation_.emplace(data_.corpus, data_.splits.validation, SampleOrder(DataOrder::sequential, 0, validation));
+    validation_.emplace(data_.corpus, data_.splits.validation,
+                        SampleOrder(DataOrder::sequential, 0, validation));
   }
 }
 
@@ -30,7 +32,8 @@ void TrainingData::fill_training(const PositionRange& positions, const TokenBuff
   train_.fill(positions, buffers.ids, buffers.targets, buffers.position);
 }
 
-void TrainingData::fill_validation(const PositionRange& wanted, std::int64_t capacity, const TokenBuffers& buffers) const {
+void TrainingData::fill_validation(const PositionRange& wanted, std::int64_t capacity,
+                                   const TokenBuffers& buffers) const {
   ET_ASSERT(validation_.has_value());
   const std::int64_t count = wanted.end - wanted.begin;
   const auto real = samples_of(buffers, 0, count, seq_len());

@@ -20,13 +20,16 @@ class TrainingData {
 
   /// Samples at `positions` of the training order, into buffers of as many samples.
   void fill_training(const PositionRange& positions, const TokenBuffers& buffers) const;
-  /// Validation samples `wanted`, into buffers that hold `capacity` samples; the rest is padding that counts for nothing.
+  /// Validation samples `wanted`, into buffers that hold `capacity` samples; the rest is padding that counts
+  /// for nothing.
   void fill_validation(const PositionRange& wanted, std::int64_t capacity, const TokenBuffers& buffers) const;
 
   [[nodiscard]] const Splits& splits() const { return data_.splits; }
   [[nodiscard]] std::int64_t seq_len() const { return data_.splits.train.seq_len; }
   /// Index in the training set of the sample at a position of the order.
-  [[nodiscard]] std::int64_t training_sample(std::int64_t position) const { return train_.order().sample_at(position); }
+  [[nodiscard]] std::int64_t training_sample(std::int64_t position) const {
+    return train_.order().sample_at(position);
+  }
 
  private:
   DataSet data_;

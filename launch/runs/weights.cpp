@@ -13,7 +13,8 @@
 namespace edgetrain {
 namespace {
 
-// Elements that a source is asked for at a time: small enough for the stack of a rank, and for nothing else to be needed.
+// Elements that a source is asked for at a time: small enough for the stack of a rank, and for nothing else
+// to be needed.
 constexpr std::int64_t kPiece = 4096;
 
 void store(Tensor weights, std::int64_t at, std::span<const float> values) {
@@ -30,7 +31,8 @@ void store_master(const BucketMemory& memory, std::int64_t at, std::span<const f
   const std::int64_t begin = std::max(at, memory.owned.begin);
   const std::int64_t end = std::min(at + static_cast<std::int64_t>(values.size()), memory.owned.end);
   if (begin >= end) return;
-  std::copy_n(values.begin() + (begin - at), end - begin, memory.master.as<float>() + (begin - memory.owned.begin));
+  std::copy_n(values.begin() + (begin - at), end - begin,
+              memory.master.as<float>() + (begin - memory.owned.begin));
 }
 
 // Cuts a tile into pieces of whole rows, or of one row's columns, of at most kPiece elements.
@@ -77,7 +79,9 @@ BucketMemory bucket_memory(const ModelLayout& layout, const Program& program, st
                            const Replication& replication, int index) {
   const ObjectIndex objects(program);
   const auto& bucket = layout.bucket(index);
-  const auto at = [&](Kind kind, int part) { return address_of(program, objects.find(kind, index, part), arena); };
+  const auto at = [&](Kind kind, int part) {
+    return address_of(program, objects.find(kind, index, part), arena);
+  };
   BucketMemory memory;
   memory.owned = replication.owned(bucket);
   memory.weights = vector_of(at(Kind::param, 0), bucket.elements, bucket.dtype);
@@ -91,8 +95,8 @@ BucketMemory bucket_memory(const ModelLayout& layout, const Program& program, st
   return memory;
 }
 
-void fill_weights(const ModelLayout& layout, const Program& program, std::byte* arena, const Replication& replication,
-                  const TileSource& source) {
+void fill_weights(const ModelLayout& layout, const Program& program, std::byte* arena,
+                  const Replication& replication, const TileSource& source) {
   for (int bucket = 0; bucket < static_cast<int>(layout.buckets().size()); ++bucket) {
     fill_bucket(layout, bucket, bucket_memory(layout, program, arena, replication, bucket), source);
   }
@@ -105,8 +109,10 @@ TileSource random_weights(std::uint64_t seed) {
       return;
     }
     for (std::int64_t row = 0; row < tile.rows; ++row) {
-      const auto out = values.subspan(static_cast<std::size_t>(row * tile.cols), static_cast<std::size_t>(tile.cols));
-      fill_normal(seed, spec.name, (tile.row + row) * spec.cols + tile.col, out, static_cast<double>(spec.init.value));
+      const auto out =
+          values.subspan(static_cast<std::size_t>(row * tile.cols), static_cast<std::size_t>(tile.cols));
+      fill_normal(seed, spec.name, (tile.row + row) * spec.cols + tile.col, out,
+                  static_cast<double>(spec.init.value));
     }
   };
 }
@@ -124,12 +130,13 @@ TileSource pretrained_weights(const std::filesystem::path& path, const ModelLayo
     if (entry == nullptr) {
       problems += fmt::format("\n  {}: missing", spec.name);
     } else if (entry->rows() != spec.rows || entry->cols() != spec.cols) {
-      problems += fmt::format("\n  {}: {} x {} in the file, {} x {} in the model", spec.name, entry->rows(), entry->cols(),
-                              spec.rows, spec.cols);
+      problems += fmt::format("\n  {}: {} x {} in the file, {} x {} in the model", spec.name, entry->rows(),
+                              entry->cols(), spec.rows, spec.cols);
     }
   }
   if (!problems.empty()) {
-    throw Error(ErrorClass::data, fmt::format("{}: the weights do not fit the model:{}", path.string(), problems));
+    throw Error(ErrorClass::data,
+                fmt::format("{}: the weights do not fit the model:{}", path.string(), problems));
   }
   return [reader, stored_name](const ParamSpec& spec, const Tile& tile, std::span<float> values) {
     reader->read(stored_name(spec.name), {tile.row, tile.row + tile.rows}, {tile.col, tile.col + tile.cols},

@@ -13,11 +13,11 @@
 
 namespace edgetrain {
 
-/// The memory of one bucket on this rank: the compute weights, all of them, and the f32 values that the optimizer updates
-/// (the same memory in an fp32 model; a master copy of the owned elements in a 16-bit one).
+/// The memory of one bucket on this rank: the compute weights, all of them, and the f32 values that the
+/// optimizer updates (the same memory in an fp32 model; a master copy of the owned elements in a 16-bit one).
 struct BucketMemory {
-  Tensor weights;            // (1, elements)
-  Tensor master;             // (1, owned) f32; absent when weights are f32
+  Tensor weights;               // (1, elements)
+  Tensor master;                // (1, owned) f32; absent when weights are f32
   std::vector<Tensor> moments;  // (1, owned)
   Range owned;
 };
@@ -27,14 +27,15 @@ struct BucketMemory {
 /// Gives the f32 values of a tile: `values` has tile.numel() elements, row-major.
 using TileSource = std::function<void(const ParamSpec&, const Tile&, std::span<float> values)>;
 
-/// Sets weights (and master) of every bucket from `source`, which is asked for pieces of at most a few thousand elements. Padding
-/// becomes zero, and so do the moments.
-void fill_weights(const ModelLayout& layout, const Program& program, std::byte* arena, const Replication& replication,
-                  const TileSource& source);
+/// Sets weights (and master) of every bucket from `source`, which is asked for pieces of at most a few
+/// thousand elements. Padding becomes zero, and so do the moments.
+void fill_weights(const ModelLayout& layout, const Program& program, std::byte* arena,
+                  const Replication& replication, const TileSource& source);
 
 /// Init of the parameter, keyed by (seed, name, element): the same values under every layout.
 [[nodiscard]] TileSource random_weights(std::uint64_t seed);
-/// Tensors of a Hugging Face folder or file. Throws Error(data) unless every parameter of `layout` is there with its shape.
+/// Tensors of a Hugging Face folder or file. Throws Error(data) unless every parameter of `layout` is there
+/// with its shape.
 [[nodiscard]] TileSource pretrained_weights(const std::filesystem::path& path, const ModelLayout& layout);
 
 }  // namespace edgetrain

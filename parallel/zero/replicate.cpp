@@ -62,19 +62,22 @@ void add_replication(Program& program, const ModelLayout& layout, const Replicat
                      const Communicator& replicas) {
   if (replication.count == 1) return;
   std::map<std::size_t, std::vector<int>> complete_after;
-  for (const auto& [bucket, index] : last_gradient_writes(program, layout)) complete_after[index].push_back(bucket);
+  for (const auto& [bucket, index] : last_gradient_writes(program, layout))
+    complete_after[index].push_back(bucket);
   std::vector<Instr> instrs;
   for (std::size_t i = 0; i < program.instrs.size(); ++i) {
     const Instr instr = program.instrs[i];
     instrs.push_back(instr);
     if (const auto found = complete_after.find(i); found != complete_after.end()) {
       for (const int bucket : found->second) {
-        instrs.push_back(exchange(Verb::reduce, bucket, reduce_call(layout.bucket(bucket), replication, nullptr), replicas));
+        instrs.push_back(exchange(Verb::reduce, bucket,
+                                  reduce_call(layout.bucket(bucket), replication, nullptr), replicas));
       }
     }
     if (instr.verb == Verb::update && replication.sharded()) {
       const auto& bucket = layout.bucket(instr.target);
-      instrs.push_back(exchange(Verb::gather, instr.target, gather_call(bucket, replication, nullptr), replicas));
+      instrs.push_back(
+          exchange(Verb::gather, instr.target, gather_call(bucket, replication, nullptr), replicas));
     }
   }
   program.instrs = std::move(instrs);
@@ -94,7 +97,8 @@ Request ReplicaHandler::issue(const Instr& instr, std::size_t) {
   const bool reduce = instr.verb == Verb::reduce;
   const int object = objects_.find(reduce ? Kind::grad : Kind::param, instr.target, 0);
   std::byte* base = address_of(program_, object, arena_);
-  const CommCall call = reduce ? reduce_call(bucket, replication_, base) : gather_call(bucket, replication_, base);
+  const CommCall call =
+      reduce ? reduce_call(bucket, replication_, base) : gather_call(bucket, replication_, base);
   return replicas_.start(call, stream_, scratch(instr));
 }
 

@@ -1,8 +1,10 @@
-// Data parallelism as a pass over the program: sums the gradient of each bucket over its replicas as soon as backward
-// has finished it, and gathers the updated weights where the optimizer was sharded (ZeRO-1, Rajbhandari et al. 2020).
+// Data parallelism as a pass over the program: sums the gradient of each bucket over its replicas as soon as
+// backward has finished it, and gathers the updated weights where the optimizer was sharded (ZeRO-1,
+// Rajbhandari et al. 2020).
 //
 // zero 0: all_reduce of the gradient, every rank updates everything.
-// zero 1: reduce_scatter, every rank updates its shard, all_gather of the weights. The same bytes, and, since both sum in the
+// zero 1: reduce_scatter, every rank updates its shard, all_gather of the weights. The same bytes, and, since
+// both sum in the
 //         communicator's one tree, the same bits.
 #pragma once
 
@@ -17,9 +19,9 @@ namespace edgetrain {
 
 /// How a bucket is spread over the ranks that hold copies of it.
 struct Replication {
-  int zero = 0;    // 0 or 1
-  int count = 1;   // replicas: dp x cp
-  int index = 0;   // own place among them
+  int zero = 0;   // 0 or 1
+  int count = 1;  // replicas: dp x cp
+  int index = 0;  // own place among them
   [[nodiscard]] bool sharded() const { return zero >= 1; }
   /// The elements of the bucket whose optimizer state and update are this rank's.
   [[nodiscard]] Range owned(const Bucket& bucket) const {
@@ -31,8 +33,8 @@ struct Replication {
 inline constexpr int kReplicaGroup = 0;
 inline constexpr int kWorldGroup = 1;
 
-/// Inserts `reduce` after the last backward or fold that writes a trainable bucket, and `gather` after its update. Nothing for
-/// one replica. Run before residency.
+/// Inserts `reduce` after the last backward or fold that writes a trainable bucket, and `gather` after its
+/// update. Nothing for one replica. Run before residency.
 void add_replication(Program& program, const ModelLayout& layout, const Replication& replication,
                      const Communicator& replicas);
 
@@ -43,8 +45,8 @@ void add_replication(Program& program, const ModelLayout& layout, const Replicat
 /// Executes reduce and gather.
 class ReplicaHandler final : public Handler {
  public:
-  ReplicaHandler(const ModelLayout& layout, const Program& program, std::byte* arena, const Replication& replication,
-                 Communicator& replicas);
+  ReplicaHandler(const ModelLayout& layout, const Program& program, std::byte* arena,
+                 const Replication& replication, Communicator& replicas);
   Request issue(const Instr& instr, std::size_t index) override;
 
  private:

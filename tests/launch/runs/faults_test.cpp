@@ -133,7 +133,8 @@ TEST(KilledWhileSaving, ResumesFromTheOneBefore) {
 }
 
 // RLIMIT_FSIZE stands for a full disk: with SIGXFSZ ignored, a write beyond it fails with EFBIG. A file
-// system of a few KiB would be closer to it, but cannot be mounted everywhere.
+// system of a few KiB would be closer to it, but cannot be mounted everywhere. The limit is for Open MPI's
+// shared files too, hence the variables.
 std::vector<std::string> limited(const std::vector<std::string>& command, int kib) {
   std::vector<std::string> words = {
       "bash", "-c", "trap '' XFSZ; ulimit -f " + std::to_string(kib) + "; exec \"$@\"", "limited"};
@@ -146,9 +147,12 @@ TEST(FullDisk, IsToldAndTheOlderCheckpointStaysWhole) {
   const std::vector<std::string> job = {"checkpoint.interval=10"};
   ASSERT_EQ(folder.run({1, job}).code, 0);
   const auto whole = folder.tensors(20);
-  const RunSpec longer{1, {"checkpoint.interval=10", "train.steps=40", "lr_scheduler.name=constant"}};
+  const RunSpec longer{1,
+                       {"checkpoint.interval=10", "train.steps=40", "lr_scheduler.name=constant"},
+                       "out",
+                       {"PMIX_MCA_gds=hash", "OMPI_MCA_btl=self"}};
   const Ended ended =
-      Process(limited(folder.command(longer), 100), folder.environment(longer)).wait(seconds(60));
+      Process(limited(folder.command(longer), 300), folder.environment(longer)).wait(seconds(60));
   EXPECT_EQ(ended.code, 1) << ended.output;
   EXPECT_TRUE(ended.says("step-00000030")) << ended.output;
   EXPECT_TRUE(ended.says("File too large")) << ended.output;
