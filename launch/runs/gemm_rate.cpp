@@ -6,6 +6,7 @@
 
 #include "core/memory/pool.h"
 #include "core/ops/cpu/cpu_ops.h"
+#include "core/ops/cpu/cpu_scratch.h"
 
 namespace edgetrain {
 namespace {
@@ -25,13 +26,15 @@ double best_seconds(int rounds, const Function& function) {
 
 Rates measure_rates(Dtype dtype, int threads) {
   constexpr std::int64_t kSize = 768;
-  constexpr std::int64_t kCopyElements = 8 << 20;
-  constexpr std::int64_t kScratch = 64 << 20;
+  constexpr std::int64_t kCopyElements = 2 << 20;
   constexpr int kRounds = 5;
-  std::vector<std::byte> memory(kScratch + 3 * kSize * kSize * 4);
-  Workspace workspace(memory.data(), kScratch);
-  CpuOps ops(workspace, {threads, false, false});
-  std::byte* base = memory.data() + kScratch;
+  const CpuOptions options{threads, false, false};
+  const Tensor shape = matrix(nullptr, kSize, kSize, dtype);
+  const std::int64_t scratch = CpuScratch(options).gemm(shape, false, shape, false, shape, 0.0F, {});
+  std::vector<std::byte> memory(static_cast<std::size_t>(scratch + 3 * kSize * kSize * 4));
+  Workspace workspace(memory.data(), scratch);
+  CpuOps ops(workspace, options);
+  std::byte* base = memory.data() + scratch;
   const auto square = [&](int index) {
     return matrix(base + index * kSize * kSize * 4, kSize, kSize, dtype);
   };

@@ -8,7 +8,7 @@
 namespace edgetrain {
 
 /// Takes about 0.2 s: square products of 768 in `dtype` on `threads` threads, the best of several, and a copy
-/// of 32 MiB. The link rates are those of a copy through shared memory: half of the copy's bandwidth.
+/// of of 32 MiB. The link rates are those of a copy through shared memory: half of the copy's bandwidth.
 [[nodiscard]] Rates measure_rates(Dtype dtype, int threads);
 
 }  // namespace edgetrain

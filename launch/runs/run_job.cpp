@@ -148,6 +148,10 @@ void check_inputs(const PreparedRun& prepared) {
     (void)pretrained_weights(job.model.path, prepared.plan->train().layout);
 }
 
+// A dying process loses its memory, which its peers notice, a little before its state says that it is dead.
+constexpr int kDeathLooks = 10;
+constexpr useconds_t kDeathLookMicroseconds = 30'000;
+
 // How the job failed. A rank whose peer has died notices it as an error of its own; the flight records know
 // who it was.
 RunStatus failure_of(const std::exception& error, const std::filesystem::path& folder, const Place& place,
@@ -157,7 +161,12 @@ RunStatus failure_of(const std::exception& error, const std::filesystem::path& f
   RunStatus status{"failed", step, std::string(name_of(error_class)), error.what(), place.rank};
   if (error_class != ErrorClass::peer) return status;
   const auto flight = folder / "flight";
-  const auto dead = dead_among(flight, ranks_on(flight, place.world, flight_host()));
+  const auto look = [&] { return dead_among(flight, ranks_on(flight, place.world, flight_host())); };
+  auto dead = look();
+  for (int tries = 0; dead.empty() && tries < kDeathLooks; ++tries) {
+    ::usleep(kDeathLookMicroseconds);
+    dead = look();
+  }
   if (dead.empty()) return status;
   status.rank = dead.front();
   status.reason += "\n" + diagnose(flight, place.world, flight_now(), flight_host()).text;

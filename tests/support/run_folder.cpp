@@ -120,10 +120,12 @@ std::vector<std::string> RunFolder::command(const RunSpec& spec) const {
   return words;
 }
 
-// Open MPI leaves its session folder behind when it is killed: here it goes with ours.
+// Open MPI leaves its session folder and its shared segments behind when it is killed: here they go with
+// ours.
 std::vector<std::string> RunFolder::environment(const RunSpec& spec) const {
   auto variables = spec.environment;
   variables.push_back("TMPDIR=" + (path_ / "tmp").string());
+  variables.push_back("OMPI_MCA_btl_vader_backing_directory=" + (path_ / "tmp").string());
   return variables;
 }
 

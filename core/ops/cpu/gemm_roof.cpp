@@ -29,7 +29,8 @@ Memory::desc any(std::int64_t rows, std::int64_t cols, Dtype dtype) {
 Memory filled(const Memory::desc& desc, const dnnl::engine& engine) {
   Memory memory(desc, engine);
   auto* bytes = static_cast<std::uint8_t*>(memory.get_data_handle());
-  for (std::size_t i = 0; i < desc.get_size(); ++i) bytes[i] = i % 2 == 0 ? static_cast<std::uint8_t>(i * 37) : 0x3c;
+  for (std::size_t i = 0; i < desc.get_size(); ++i)
+    bytes[i] = i % 2 == 0 ? static_cast<std::uint8_t>(i * 37) : 0x3c;
   return memory;
 }
 
@@ -42,16 +43,19 @@ double median_seconds(const GemmShape& shape, const Memory::desc& a, const Memor
     sum.append_sum(1.0F);
     attributes.set_post_ops(sum);
   }
-  const dnnl::matmul::primitive_desc desc({a, b, plain(shape.m, shape.n, false, shape.out)}, attributes, engine);
+  const dnnl::matmul::primitive_desc desc({a, b, plain(shape.m, shape.n, false, shape.out)}, attributes,
+                                          engine);
   const dnnl::matmul product(desc);
-  Memory ma = filled(desc.src_desc(), engine), mb = filled(desc.weights_desc(), engine), mc(desc.dst_desc(), engine);
+  Memory ma = filled(desc.src_desc(), engine), mb = filled(desc.weights_desc(), engine),
+         mc(desc.dst_desc(), engine);
   std::fill_n(static_cast<std::uint8_t*>(mc.get_data_handle()), desc.dst_desc().get_size(), std::uint8_t{0});
   std::vector<double> seconds;
   for (int i = 0; i <= rounds; ++i) {
     const auto begin = std::chrono::steady_clock::now();
     product.execute(stream, {{DNNL_ARG_SRC, ma}, {DNNL_ARG_WEIGHTS, mb}, {DNNL_ARG_DST, mc}});
     stream.wait();
-    if (i > 0) seconds.push_back(std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count());
+    if (i > 0)
+      seconds.push_back(std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count());
   }
   std::nth_element(seconds.begin(), seconds.begin() + rounds / 2, seconds.end());
   return seconds[static_cast<std::size_t>(rounds / 2)];
@@ -63,7 +67,8 @@ double onednn_alone_seconds(const GemmShape& shape, int threads, int rounds) {
   omp_set_num_threads(threads);
   const auto a = plain(shape.m, shape.k, shape.trans_a, shape.in);
   const auto b = plain(shape.k, shape.n, shape.trans_b, shape.in);
-  return std::min(median_seconds(shape, a, b, rounds), median_seconds(shape, a, any(shape.k, shape.n, shape.in), rounds));
+  return std::min(median_seconds(shape, a, b, rounds),
+                  median_seconds(shape, a, any(shape.k, shape.n, shape.in), rounds));
 }
 
 }  // namespace edgetrain::cpu

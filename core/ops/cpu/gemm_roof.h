@@ -1,7 +1,7 @@
 // How fast oneDNN alone multiplies a shape: the roof that our matrix products are measured against.
 //
-// Why apart from gemm.h: it chooses what is best for oneDNN (operands already in the layout that it likes), not what a
-// step can have, and it allocates. Benches only.
+// Why apart from gemm.h: it chooses what is best for oneDNN (operands already in the layout that it likes),
+// not what a step can have, and it allocates. Benches only.
 #pragma once
 
 #include <cstdint>
@@ -19,8 +19,8 @@ struct GemmShape {
   friend auto operator<=>(const GemmShape&, const GemmShape&) = default;
 };
 
-/// Median seconds of one product on `threads` threads: the better of plain operands and operands in oneDNN's own layout,
-/// whose reordering is not counted.
+/// Median seconds of one product on `threads` threads: the better of plain operands and operands in oneDNN's
+/// own layout, whose reordering is not counted.
 [[nodiscard]] double onednn_alone_seconds(const GemmShape& shape, int threads, int rounds);
 
 }  // namespace edgetrain::cpu

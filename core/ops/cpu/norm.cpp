@@ -256,10 +256,14 @@ void rms_norm_backward(const CpuEnv& env, Tensor x, Tensor w, Tensor rstd, Tenso
   const RmsBackward a{x, w, rstd, dy, dx, dw, accumulate};
   fold_columns_then_rows(
       env, x.rows, w.cols, x.bytes() + dy.bytes() + dx.bytes(),
-      [&](Part rows, Part cols) { HWY_DYNAMIC_DISPATCH(RmsWeightGradColumns)
-                                  (a, rows, cols); },
-      [&](Part rows) { HWY_DYNAMIC_DISPATCH(RmsInputGradRows)
-                       (a, rows); });
+      [&](Part rows, Part cols) {
+        HWY_DYNAMIC_DISPATCH(RmsWeightGradColumns)
+        (a, rows, cols);
+      },
+      [&](Part rows) {
+        HWY_DYNAMIC_DISPATCH(RmsInputGradRows)
+        (a, rows);
+      });
 }
 
 void layer_norm(const CpuEnv& env, Tensor x, Tensor w, Tensor b, float eps, Tensor y, Tensor mean,
@@ -277,10 +281,14 @@ void layer_norm_backward(const CpuEnv& env, Tensor x, Tensor w, Tensor mean, Ten
   const LayerBackward a{x, w, mean, rstd, dy, dx, dw, db, accumulate};
   fold_columns_then_rows(
       env, x.rows, x.cols, x.bytes() + dy.bytes() + dx.bytes(),
-      [&](Part rows, Part cols) { HWY_DYNAMIC_DISPATCH(LayerWeightGradColumns)
-                                  (a, rows, cols); },
-      [&](Part rows) { HWY_DYNAMIC_DISPATCH(LayerInputGradRows)
-                       (a, rows); });
+      [&](Part rows, Part cols) {
+        HWY_DYNAMIC_DISPATCH(LayerWeightGradColumns)
+        (a, rows, cols);
+      },
+      [&](Part rows) {
+        HWY_DYNAMIC_DISPATCH(LayerInputGradRows)
+        (a, rows);
+      });
 }
 
 }  // namespace edgetrain::cpu

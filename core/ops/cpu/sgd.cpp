@@ -79,8 +79,10 @@ void sgd(const CpuEnv& env, const SgdConstants& c, const UpdateScalars& s, Tenso
          Tensor m, Tensor out) {
   const Sgd a{c, s, grad, master, m, out};
   for_parts(env, master.cols, kSquareGrain, grad.bytes() + 2 * master.bytes() + 2 * m.bytes() + out.bytes(),
-            [&](Part part) { HWY_DYNAMIC_DISPATCH(SgdPart)
-                             (a, part); });
+            [&](Part part) {
+              HWY_DYNAMIC_DISPATCH(SgdPart)
+              (a, part);
+            });
 }
 
 }  // namespace edgetrain::cpu

@@ -117,7 +117,7 @@ class Signal : public ::testing::TestWithParam<int> {};
 
 TEST_P(Signal, SavesEndsWith75AndTheSameLineGoesOn) {
   const RunFolder folder;
-  const std::vector<std::string> job = {"train.steps=120", "train.global_batch_size=48",
+  const std::vector<std::string> job = {"train.steps=60", "train.global_batch_size=48",
                                         "logging.interval=20"};
   const RunSpec whole{GetParam(), job, "whole"}, stopped{GetParam(), job, "stopped"};
   train(folder, whole);
@@ -130,13 +130,13 @@ TEST_P(Signal, SavesEndsWith75AndTheSameLineGoesOn) {
   ASSERT_EQ(ended.code, 75) << ended.output;
   EXPECT_EQ(folder.state("stopped"), "stopped");
   const auto lines = folder.metrics("stopped");
-  ASSERT_LT(lines.size(), 120U);
+  ASSERT_LT(lines.size(), 60U);
   EXPECT_TRUE(std::filesystem::exists(folder.checkpoint(lines.back().step, "stopped") / "manifest.json"));
 
   const Ended rest = folder.run(stopped);
   EXPECT_EQ(rest.code, 0) << rest.output;
   EXPECT_EQ(folder.state("stopped"), "done");
-  expect_same_run(folder, "stopped", "whole", 120);
+  expect_same_run(folder, "stopped", "whole", 60);
 }
 
 INSTANTIATE_TEST_SUITE_P(Ranks, Signal, ::testing::Values(1, 3), ::testing::PrintToStringParamName());

@@ -31,7 +31,8 @@ std::vector<std::string> records(const std::string& bytes) {
 TEST(TensorBoard, Crc32cHasItsCheckValue) { EXPECT_EQ(crc32c("123456789"), 0xe3069283U); }
 
 TEST(TensorBoard, RecordsReadBack) {
-  const auto folder = std::filesystem::temp_directory_path() / ("edgetrain-tensorboard-" + std::to_string(::getpid()));
+  const auto folder =
+      std::filesystem::temp_directory_path() / ("edgetrain-tensorboard-" + std::to_string(::getpid()));
   {
     TensorBoardFile file(folder);
     const std::vector<TensorBoardFile::Scalar> scalars = {{"loss", 2.5}};
@@ -44,7 +45,8 @@ TEST(TensorBoard, RecordsReadBack) {
   EXPECT_NE(found[0].find("brain.Event:2"), std::string::npos);
   // step: field 2 varint 300; summary: field 5 { value: field 1 { tag, simple_value 2.5F } }
   const std::string step("\x10\xac\x02", 3);
-  const std::string value = std::string("\x2a\x0d\x0a\x0b\x0a\x04", 6) + "loss" + std::string("\x15\x00\x00\x20\x40", 5);
+  const std::string value =
+      std::string("\x2a\x0d\x0a\x0b\x0a\x04", 6) + "loss" + std::string("\x15\x00\x00\x20\x40", 5);
   EXPECT_EQ(found[1].substr(9), step + value);
   std::filesystem::remove_all(folder);
 }
