@@ -23,10 +23,11 @@ test: build
 format:
 	@git ls-files '*.h' '*.cpp' '*.cu' | xargs clang-format -i
 
-# What CI runs behind the tests: format, floors, sanitizers, fuzz corpora.
+# What CI runs behind the tests: format, floors, CUDA where there is a toolkit, sanitizers, fuzz corpora.
 check: deps
 	@scripts/check-format.sh
 	@scripts/check-floors.sh
+	@scripts/check-cuda.sh
 	@scripts/check-sanitizers.sh
 
 nightly: build
