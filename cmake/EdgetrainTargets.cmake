@@ -11,6 +11,8 @@ if(NOT CMAKE_BUILD_TYPE)
 endif()
 # -O2, not -O3: the hot loops are Highway kernels and oneDNN, and -O3 only makes the build slower.
 set(CMAKE_CXX_FLAGS_RELEASE "-O2")
+# The sanitizer and fuzz builds: line numbers, and a compile time that two cores can bear.
+set(CMAKE_CXX_FLAGS_RELWITHDEBINFO "-O1 -g1")
 
 add_library(edgetrain_flags INTERFACE)
 target_include_directories(edgetrain_flags INTERFACE ${PROJECT_SOURCE_DIR})

@@ -105,12 +105,14 @@ void begin_block(const BackwardCall& call, std::int64_t first, std::int64_t coun
   load_transposed({reinterpret_cast<std::byte*>(s.dout_rows), kQueryBlock, dim, padded, Dtype::f32},
                   s.dout_columns);
   const F32Rows out = widened(head_rows(call.out, first, count, head, dim), s.rows);
-  for (std::int64_t i = 0; i < kQueryBlock; ++i) {
-    const float lse = i < count ? call.lse.row<float>(first + i)[head] : 0.0F;
-    // A query without keys, and the columns past the last query, weigh exp(x - inf) = 0.
-    const bool weightless = i >= count || lse == -std::numeric_limits<float>::infinity();
-    s.lse[i] = weightless ? std::numeric_limits<float>::infinity() : lse;
-    s.delta[i] = i < count ? dot(s.dout_rows + i * padded, out.data + i * out.ld, dim) : 0.0F;
+  // Columns past the last query hold zeros, and what comes of them is not read.
+  std::fill_n(s.lse, kQueryBlock, 0.0F);
+  std::fill_n(s.delta, kQueryBlock, 0.0F);
+  for (std::int64_t i = 0; i < count; ++i) {
+    const float lse = call.lse.row<float>(first + i)[head];
+    // A query without keys weighs exp(x - inf) = 0.
+    s.lse[i] = lse == -std::numeric_limits<float>::infinity() ? -lse : lse;
+    s.delta[i] = dot(s.dout_rows + i * padded, out.data + i * out.ld, dim);
   }
   std::fill_n(s.dq, dim * kQueryBlock, 0.0F);
 }
