@@ -114,7 +114,9 @@ TEST_P(DryEqualsReal, ScratchArenaAndTraffic) {
   EXPECT_EQ(pool.peak(), plan.arena_bytes());
   EXPECT_EQ(counted(*replicas_), planned(plan, kReplicaGroup));
   EXPECT_EQ(counted(*agreement_), planned(plan, kWorldGroup));
-  if (world_.size() > 1) EXPECT_GT(replicas_->sent().total(), 0);
+  if (world_.size() > 1) {
+    EXPECT_GT(replicas_->sent().total(), 0);
+  }
 }
 
 TEST_P(DryEqualsReal, AStepTooManyShowsInTheTraffic) {
