@@ -20,7 +20,7 @@ for target in build/fuzz/fuzz/*_fuzz; do
   name=$(basename "$target")
   scratch=$(mktemp -d)
   echo "fuzzing $name"
-  "$target" -max_total_time="${FUZZ_SECONDS:-10}" -timeout=10 -rss_limit_mb=2048 -verbosity=0 \
+  "$target" -max_total_time="${FUZZ_SECONDS:-10}" -timeout=10 -rss_limit_mb=2048 -verbosity=0 -print_funcs=0 \
     "$scratch" "tests/fuzz/corpus/$name"
   rm -r "$scratch"
 done
