@@ -80,6 +80,7 @@ class Product {
   void run() {
     widen_bias();
     const OneThread one;
+    point_at_b(panel(0));
     if (plan_.team == 1) {
       work(0);
     } else {
@@ -90,44 +91,64 @@ class Product {
   }
 
  private:
+  // What is in scratch at one time: a panel of K by a group of column tiles.
+  struct Panel {
+    std::int64_t kp, first, tiles;
+  };
+  [[nodiscard]] std::int64_t panels() const {
+    const std::int64_t tiles = group_tiles();
+    return plan_.depth.count() * ((plan_.cols.count() + tiles - 1) / tiles);
+  }
+  [[nodiscard]] Panel panel(std::int64_t index) const {
+    const std::int64_t tiles = group_tiles(), groups = (plan_.cols.count() + tiles - 1) / tiles;
+    const std::int64_t first = index % groups * tiles;
+    return {index / groups, first, std::min(tiles, plan_.cols.count() - first)};
+  }
+  [[nodiscard]] std::int64_t group_tiles() const { return plan_.group_cols / plan_.cols.tile; }
+
+  // The work-sharing constructs are orphaned: without a region they run on the one thread. A barrier costs
+  // about as much as a small tile, so there is one only where a thread may read or overwrite what another is
+  // at.
   void work(int thread) {
-    const std::int64_t group_tiles = plan_.group_cols / plan_.cols.tile;
-    for (std::int64_t kp = 0; kp < plan_.depth.count(); ++kp) {
-      for (std::int64_t first = 0; first < plan_.cols.count(); first += group_tiles) {
-        const std::int64_t tiles = std::min(group_tiles, plan_.cols.count() - first);
-        point_at_b(kp, first, tiles);
-        if (plan_.pack_b) pack_b(kp, first, tiles);
-        multiply(thread, kp, first, tiles);
+    const std::int64_t count = panels();
+    for (std::int64_t i = 0; i < count; ++i) {
+      const Panel now = panel(i);
+      if (i > 0) {
+#pragma omp single
+        point_at_b(now);
+      }
+      if (plan_.pack_b) pack_b(now);
+      multiply(thread, now);
+      if (i + 1 < count || plan_.accumulator == Accumulator::full) {
+#pragma omp barrier
       }
     }
     if (plan_.accumulator == Accumulator::full) finish_all();
   }
 
-  // The work-sharing loops below are orphaned: without a region they run on the one thread. Each ends in a
-  // barrier.
-
-  void point_at_b(std::int64_t kp, std::int64_t first, std::int64_t tiles) {
-#pragma omp single
-    for (std::int64_t j = 0; j < tiles; ++j) {
-      const dnnl::memory& memory = b_memory(kp, first + j, j);
-      note(dnnl_memory_set_data_handle(memory.get(), plan_.pack_b ? packed_b(j) : source_b(kp, first + j)));
+  void point_at_b(const Panel& now) {
+    for (std::int64_t j = 0; j < now.tiles; ++j) {
+      const dnnl::memory& memory = b_memory(now.kp, now.first + j, j);
+      note(dnnl_memory_set_data_handle(memory.get(),
+                                       plan_.pack_b ? packed_b(j) : source_b(now.kp, now.first + j)));
     }
   }
 
-  void pack_b(std::int64_t kp, std::int64_t first, std::int64_t tiles) {
+  void pack_b(const Panel& now) {
     const std::int64_t slices = (plan_.cols.tile + kPackColumns - 1) / kPackColumns;
 #pragma omp for schedule(dynamic, 1)
-    for (std::int64_t i = 0; i < tiles * slices; ++i) pack_slice(kp, first, i / slices, i % slices);
+    for (std::int64_t i = 0; i < now.tiles * slices; ++i)
+      pack_slice(now.kp, now.first, i / slices, i % slices);
   }
 
-  void multiply(int thread, std::int64_t kp, std::int64_t first, std::int64_t tiles) {
+  void multiply(int thread, const Panel& now) {
     std::int64_t packed_row = -1;  // the row tile whose A this thread holds
-#pragma omp for schedule(dynamic, 1)
-    for (std::int64_t i = 0; i < plan_.rows.count() * tiles; ++i) {
-      const std::int64_t row = i / tiles;
-      if (plan_.pack_a && row != packed_row) pack_a(thread, row, kp);
+#pragma omp for schedule(dynamic, 1) nowait
+    for (std::int64_t i = 0; i < plan_.rows.count() * now.tiles; ++i) {
+      const std::int64_t row = i / now.tiles, in_group = i % now.tiles;
+      if (plan_.pack_a && row != packed_row) pack_a(thread, row, now.kp);
       packed_row = row;
-      multiply_tile(thread, row, kp, first + i % tiles, i % tiles);
+      multiply_tile(thread, row, now.kp, now.first + in_group, in_group);
     }
   }
 
@@ -193,8 +214,9 @@ class Product {
   void pack_a(int thread, std::int64_t row, std::int64_t kp) {
     const auto& s = plan_.shape;
     const std::int64_t m = plan_.rows.size(row), k = plan_.depth.size(kp);
+    const std::int64_t padded = plan_.padded_depth(k);
     pack_rows({source_a(row, kp), s.lda, s.trans_a, s.in}, m, k, of_thread(thread) + plan_.scratch.packed_a,
-              plan_.tile_dtype, k, m, k);
+              plan_.tile_dtype, padded, m, padded);
   }
 
   void widen_bias() {

@@ -25,19 +25,22 @@ HWY_INLINE std::uint32_t load1(const Pair* p) {
   return static_cast<std::uint32_t>(p->first) | (static_cast<std::uint32_t>(p->second) << 16);
 }
 
-// Transposes of small blocks: dst[j * dst_ld + i] = row(i)[j].
+// Transposes of small blocks, dst[j * dst_ld + i] = source(i)[j]: kTurned32 rows of four elements of 32 bits,
+// kTurned16 rows of eight elements of 16 bits.
 #if HWY_TARGET == HWY_SCALAR
 
+constexpr std::int64_t kTurned32 = 4, kTurned16 = 8;
+
 template <typename Row>
-HWY_INLINE void transpose_4x4(const Row& row, std::uint32_t* dst, std::int64_t dst_ld) {
+HWY_INLINE void turn32(const Row& row, std::uint32_t* dst, std::int64_t dst_ld) {
   for (int i = 0; i < 4; ++i) {
     for (int j = 0; j < 4; ++j) dst[j * dst_ld + i] = load1(row(i) + j);
   }
 }
-HWY_INLINE void transpose_8x8(const std::uint16_t* src, std::int64_t src_ld, std::uint16_t* dst,
-                              std::int64_t dst_ld) {
+template <typename Row>
+HWY_INLINE void turn16(const Row& row, std::uint16_t* dst, std::int64_t dst_ld) {
   for (int i = 0; i < 8; ++i) {
-    for (int j = 0; j < 8; ++j) dst[j * dst_ld + i] = src[i * src_ld + j];
+    for (int j = 0; j < 8; ++j) dst[j * dst_ld + i] = row(i)[j];
   }
 }
 HWY_INLINE void zip8(const std::uint16_t* row0, const std::uint16_t* row1, std::uint16_t* dst) {
@@ -49,10 +52,7 @@ HWY_INLINE void zip8(const std::uint16_t* row0, const std::uint16_t* row1, std::
 
 #else
 
-// 128-bit blocks on every target: wider shuffles gain nothing, since the stores, one per row of dst, are the
-// limit.
 using U32x4 = hn::CappedTag<std::uint32_t, 4>;
-using U64x2 = hn::CappedTag<std::uint64_t, 2>;
 using U16x8 = hn::CappedTag<std::uint16_t, 8>;
 using U16x4 = hn::CappedTag<std::uint16_t, 4>;
 
@@ -62,32 +62,55 @@ HWY_INLINE hn::Vec<U32x4> load4(const std::uint16_t* p) {
 }
 HWY_INLINE hn::Vec<U32x4> load4(const Pair* p) { return hn::BitCast(U32x4(), hn::LoadU(U16x8(), &p->first)); }
 
-template <typename Row>
-HWY_INLINE void transpose_4x4(const Row& row, std::uint32_t* dst, std::int64_t dst_ld) {
-  const U32x4 d;
-  const U64x2 d64;
-  const auto r0 = load4(row(0)), r1 = load4(row(1)), r2 = load4(row(2)), r3 = load4(row(3));
-  const auto a = hn::BitCast(d64, hn::InterleaveLower(d, r0, r1)),
-             b = hn::BitCast(d64, hn::InterleaveLower(d, r2, r3));
-  const auto e = hn::BitCast(d64, hn::InterleaveUpper(d, r0, r1)),
-             f = hn::BitCast(d64, hn::InterleaveUpper(d, r2, r3));
-  hn::StoreU(hn::BitCast(d, hn::InterleaveLower(d64, a, b)), d, dst);
-  hn::StoreU(hn::BitCast(d, hn::InterleaveUpper(d64, a, b)), d, dst + dst_ld);
-  hn::StoreU(hn::BitCast(d, hn::InterleaveLower(d64, e, f)), d, dst + 2 * dst_ld);
-  hn::StoreU(hn::BitCast(d, hn::InterleaveUpper(d64, e, f)), d, dst + 3 * dst_ld);
+// A vector is as many 128-bit blocks as the target has. Block b of vector i comes from row i + b * step, so
+// that a transpose within blocks, which is all that interleaving does, leaves whole vectors of consecutive
+// rows.
+constexpr int kBlocks = static_cast<int>(hn::MaxLanes(hn::ScalableTag<std::uint8_t>())) / 16;
+constexpr std::int64_t kTurned32 = 4 * kBlocks, kTurned16 = 8 * kBlocks;
+
+template <int kCount, typename T, typename Load>
+HWY_INLINE auto gather_blocks(const Load& load, int first, int step) {
+  if constexpr (kCount == 1) {
+    return load(first);
+  } else {
+    const auto low = gather_blocks<kCount / 2, T>(load, first, step);
+    const auto high = gather_blocks<kCount / 2, T>(load, first + kCount / 2 * step, step);
+    return hn::Combine(hn::CappedTag<T, 16 / sizeof(T) * kCount>(), high, low);
+  }
 }
 
-HWY_INLINE void transpose_8x8(const std::uint16_t* src, std::int64_t src_ld, std::uint16_t* dst,
-                              std::int64_t dst_ld) {
-  const U16x8 d;
-  const U32x4 d32;
-  const U64x2 d64;
-  const auto row = [&](int i) { return hn::LoadU(d, src + i * src_ld); };
-  const auto low = [&](int i, int j) { return hn::BitCast(d32, hn::InterleaveLower(d, row(i), row(j))); };
-  const auto up = [&](int i, int j) { return hn::BitCast(d32, hn::InterleaveUpper(d, row(i), row(j))); };
-  const auto l01 = low(0, 1), l23 = low(2, 3), l45 = low(4, 5), l67 = low(6, 7);
-  const auto u01 = up(0, 1), u23 = up(2, 3), u45 = up(4, 5), u67 = up(6, 7);
+template <typename Row>
+HWY_INLINE void turn32(const Row& row, std::uint32_t* dst, std::int64_t dst_ld) {
+  const hn::ScalableTag<std::uint32_t> d;
+  const hn::ScalableTag<std::uint64_t> d64;
+  const auto rows = [&](int i) {
+    return gather_blocks<kBlocks, std::uint32_t>([&](int r) { return load4(row(r)); }, i, 4);
+  };
+  const auto r0 = rows(0), r1 = rows(1), r2 = rows(2), r3 = rows(3);
   const auto put = [&](int j, auto top, auto bottom) {  // rows j and j + 1 of dst
+    const auto t = hn::BitCast(d64, top), b = hn::BitCast(d64, bottom);
+    hn::StoreU(hn::BitCast(d, hn::InterleaveLower(d64, t, b)), d, dst + j * dst_ld);
+    hn::StoreU(hn::BitCast(d, hn::InterleaveUpper(d64, t, b)), d, dst + (j + 1) * dst_ld);
+  };
+  put(0, hn::InterleaveLower(d, r0, r1), hn::InterleaveLower(d, r2, r3));
+  put(2, hn::InterleaveUpper(d, r0, r1), hn::InterleaveUpper(d, r2, r3));
+}
+
+template <typename Row>
+HWY_INLINE void turn16(const Row& row, std::uint16_t* dst, std::int64_t dst_ld) {
+  const hn::ScalableTag<std::uint16_t> d;
+  const hn::ScalableTag<std::uint32_t> d32;
+  const hn::ScalableTag<std::uint64_t> d64;
+  const auto rows = [&](int i) {
+    return gather_blocks<kBlocks, std::uint16_t>([&](int r) { return hn::LoadU(U16x8(), row(r)); }, i, 8);
+  };
+  const auto r0 = rows(0), r1 = rows(1), r2 = rows(2), r3 = rows(3);
+  const auto r4 = rows(4), r5 = rows(5), r6 = rows(6), r7 = rows(7);
+  const auto low = [&](auto a, auto b) { return hn::BitCast(d32, hn::InterleaveLower(d, a, b)); };
+  const auto up = [&](auto a, auto b) { return hn::BitCast(d32, hn::InterleaveUpper(d, a, b)); };
+  const auto l01 = low(r0, r1), l23 = low(r2, r3), l45 = low(r4, r5), l67 = low(r6, r7);
+  const auto u01 = up(r0, r1), u23 = up(r2, r3), u45 = up(r4, r5), u67 = up(r6, r7);
+  const auto put = [&](int j, auto top, auto bottom) {
     const auto t = hn::BitCast(d64, top), b = hn::BitCast(d64, bottom);
     hn::StoreU(hn::BitCast(d, hn::InterleaveLower(d64, t, b)), d, dst + j * dst_ld);
     hn::StoreU(hn::BitCast(d, hn::InterleaveUpper(d64, t, b)), d, dst + (j + 1) * dst_ld);
@@ -107,28 +130,20 @@ HWY_INLINE void zip8(const std::uint16_t* row0, const std::uint16_t* row1, std::
 
 #endif
 
-// dst (cols, rows) = src (rows, cols)^T in square blocks of one cache line on a side. small(r, c, to, to_ld)
-// turns a kSmall x kSmall block; one(r, c) is an element. Where rows of dst are a multiple of 4 KiB apart,
-// their lines push each other out of the L1 cache between their parts: then a block is turned in a buffer and
-// written in whole lines. (Always would be slower: the processor cannot forward four small stores to one
-// large load.)
-template <std::int64_t kSmall, std::int64_t kSide, typename T, typename Small, typename One>
-HWY_INLINE void transpose_blocks(std::int64_t rows, std::int64_t cols, T* dst, std::int64_t dst_ld,
-                                 const Small& small, const One& one) {
-  constexpr auto kSize = static_cast<std::int64_t>(sizeof(T));
-  HWY_ALIGN T block[kSide * kSide];
-  const bool buffered = dst_ld * kSize % 4096 == 0;
-  const std::int64_t whole_rows = rows / kSide * kSide, whole_cols = cols / kSide * kSide;
-  for (std::int64_t r0 = 0; r0 < whole_rows; r0 += kSide) {
-    for (std::int64_t c0 = 0; c0 < whole_cols; c0 += kSide) {
-      T* to = buffered ? block : dst + c0 * dst_ld + r0;
-      const std::int64_t to_ld = buffered ? kSide : dst_ld;
-      for (std::int64_t c = 0; c < kSide; c += kSmall) {
-        for (std::int64_t r = 0; r < kSide; r += kSmall) small(r0 + r, c0 + c, to + c * to_ld + r, to_ld);
-      }
-      for (std::int64_t c = 0; buffered && c < kSide; ++c) {
-        std::memcpy(dst + (c0 + c) * dst_ld + r0, block + c * kSide, static_cast<std::size_t>(kSide * kSize));
-      }
+// dst (cols, rows) = src (rows, cols)^T. turn(r, c, to) turns kRows x kCols elements at (r, c), one(r, c) is
+// an element. Rows go by the cache line of dst: with AVX-512 a store is a line, elsewhere its parts are
+// written close together, or lines a multiple of 4 KiB apart would push each other out of the cache
+// half-written.
+template <std::int64_t kRows, std::int64_t kCols, typename T, typename Turn, typename One>
+HWY_INLINE void transpose_by(std::int64_t rows, std::int64_t cols, T* dst, std::int64_t dst_ld,
+                             const Turn& turn, const One& one) {
+  constexpr std::int64_t kLine = 64 / static_cast<std::int64_t>(sizeof(T));
+  static_assert(kLine % kRows == 0);
+  const std::int64_t whole_rows = rows / kRows * kRows, whole_cols = cols / kCols * kCols;
+  for (std::int64_t r0 = 0; r0 < whole_rows; r0 += kLine) {
+    const std::int64_t r1 = std::min(whole_rows, r0 + kLine);
+    for (std::int64_t c = 0; c < whole_cols; c += kCols) {
+      for (std::int64_t r = r0; r < r1; r += kRows) turn(r, c, dst + c * dst_ld + r);
     }
   }
   for (std::int64_t r = 0; r < rows; ++r) {
@@ -140,22 +155,20 @@ HWY_INLINE void transpose_blocks(std::int64_t rows, std::int64_t cols, T* dst, s
 template <typename Row>
 void transpose32(const Row& row, std::int64_t rows, std::int64_t cols, std::uint32_t* dst,
                  std::int64_t dst_ld) {
-  constexpr std::int64_t kSide = 16;
-  transpose_blocks<4, kSide>(
+  transpose_by<kTurned32, 4>(
       rows, cols, dst, dst_ld,
-      [&](std::int64_t r, std::int64_t c, std::uint32_t* to, std::int64_t to_ld) {
-        transpose_4x4([&](int i) { return row(r + i) + c; }, to, to_ld);
+      [&](std::int64_t r, std::int64_t c, std::uint32_t* to) {
+        turn32([&](int i) { return row(r + i) + c; }, to, dst_ld);
       },
       [&](std::int64_t r, std::int64_t c) { return load1(row(r) + c); });
 }
 
 void transpose16(const std::uint16_t* src, std::int64_t src_ld, std::int64_t rows, std::int64_t cols,
                  std::uint16_t* dst, std::int64_t dst_ld) {
-  constexpr std::int64_t kSide = 32;
-  transpose_blocks<8, kSide>(
+  transpose_by<kTurned16, 8>(
       rows, cols, dst, dst_ld,
-      [&](std::int64_t r, std::int64_t c, std::uint16_t* to, std::int64_t to_ld) {
-        transpose_8x8(src + r * src_ld + c, src_ld, to, to_ld);
+      [&](std::int64_t r, std::int64_t c, std::uint16_t* to) {
+        turn16([&](int i) { return src + (r + i) * src_ld + c; }, to, dst_ld);
       },
       [&](std::int64_t r, std::int64_t c) { return src[r * src_ld + c]; });
 }

@@ -25,7 +25,7 @@ constexpr std::int64_t kDepthTile = 2048;
 constexpr std::int64_t kWholeDepth = 8192;
 constexpr std::int64_t kColumnTile = 768;
 // Enough tasks that two to eight threads end together, unless rows get so few that a tile is all overhead.
-constexpr std::int64_t kTasks = 8, kMostRows = 256, kLeastRows = 32;
+constexpr std::int64_t kTasks = 8, kMostRows = 256, kLeastRows = 32, kLeastTileFlops = 4'000'000;
 
 constexpr std::int64_t round_up(std::int64_t value, std::int64_t to) { return (value + to - 1) / to * to; }
 
@@ -117,8 +117,11 @@ void GemmPlan::cut(int threads) {
   tile_out = direct ? s.out : Dtype::f32;
 
   const std::int64_t share = (s.m * cols.count() + kTasks - 1) / kTasks;
-  rows = {s.m, std::min(s.m, std::clamp(share / kLeastRows * kLeastRows, kLeastRows, kMostRows))};
-  pack_a = widen || (blocked_b && (s.trans_a || s.lda != depth.tile));
+  const std::int64_t least = round_up(kLeastTileFlops / (2 * cols.tile * depth.tile), kLeastRows);
+  rows = {s.m,
+          std::min(s.m, std::clamp(std::max(share / kLeastRows * kLeastRows, least), kLeastRows, kMostRows))};
+  const bool dense_a = !s.trans_a && s.lda == depth.tile && padded_depth(s.k) == s.k;
+  pack_a = widen || (blocked_b && !dense_a);
   const std::int64_t panel =
       std::max<std::int64_t>(1, kPanelBytes / (cols.tile * depth.tile * size)) * cols.tile;
   group_cols = pack_b ? std::min(panel, cols.count() * cols.tile) : cols.count() * cols.tile;
@@ -128,7 +131,8 @@ std::int64_t GemmPlan::tile_ldc() const { return accumulator == Accumulator::ful
 
 dnnl::matmul::primitive_desc GemmPlan::describe_tile(const dnnl::engine& engine, TileKind kind) const {
   const auto last = [](const Cut& cut, bool edge) { return edge ? cut.size(cut.count() - 1) : cut.tile; };
-  const std::int64_t m = last(rows, kind.edge_m), n = last(cols, kind.edge_n), k = last(depth, kind.edge_k);
+  const std::int64_t m = last(rows, kind.edge_m), n = last(cols, kind.edge_n),
+                     k = padded_depth(last(depth, kind.edge_k));
   const auto src =
       pack_a ? strided(m, k, tile_dtype, false, k) : strided(m, k, tile_dtype, shape.trans_a, shape.lda);
   const auto weights = blocked_b ? dnnl::memory::desc({k, n}, type_of(tile_dtype), Tag::any)
@@ -191,7 +195,7 @@ void GemmPlan::lay_out() {
   s.threads =
       s.full_acc + (accumulator == Accumulator::full ? aligned(shape.m * shape.n * size_of(Dtype::f32)) : 0);
   s.packed_a = 0;
-  s.tile_acc = pack_a ? aligned(rows.tile * depth.tile * size) : 0;
+  s.tile_acc = pack_a ? aligned(rows.tile * padded_depth(depth.tile) * size) : 0;
   s.primitive = s.tile_acc +
                 (accumulator == Accumulator::tile ? aligned(rows.tile * cols.tile * size_of(Dtype::f32)) : 0);
   s.thread_bytes = s.primitive + aligned(primitive_bytes);

@@ -10,6 +10,10 @@
 //   saves, and
 //           processors without AVX-512.
 // Widened bf16 is fp32 by either way, from tiles that were widened into scratch.
+//
+// Packed bf16 tiles never show oneDNN an odd K: with K = 63 its AMX kernel (2.6.3) runs into tile
+// instructions that its tile configuration does not allow, which ends the process (SIGILL), for some row
+// counts from 34 up. An odd K gets a zero column in packed A; in packed B the zero row is there anyway.
 #pragma once
 
 #include <array>
@@ -98,6 +102,10 @@ class GemmPlan {
   GemmScratch scratch;
   std::array<std::unique_ptr<TileKernel>, kTileKinds> kernels;
 
+  /// Columns of A and rows of B that a tile with `size` of K multiplies.
+  [[nodiscard]] std::int64_t padded_depth(std::int64_t size) const {
+    return blocked_b && tile_dtype == Dtype::bf16 ? (size + 1) / 2 * 2 : size;
+  }
   [[nodiscard]] const TileKernel& kernel(TileKind kind) const { return *kernels[kind.index()]; }
 
  private:

@@ -141,6 +141,16 @@ TEST_P(GemmTypes, SeveralTiles) {
   check({.m = 301, .n = 130, .k = 67, .trans_b = true, .bias = true});
 }
 
+// K one below a multiple of the AMX tile, with row and column remainders: K = 63 once ended the process
+// (gemm_plan.h).
+TEST_P(GemmTypes, DepthsBelowATile) {
+  for (const std::int64_t k : {31, 63, 95}) {
+    for (const std::int64_t m : {34, 46, 66, 130}) {
+      for (const std::int64_t n : {17, 67}) check({.m = m, .n = n, .k = k, .trans_b = m == 46});
+    }
+  }
+}
+
 // K in several panels with an edge; C in bf16 then needs an accumulator of its own.
 TEST_P(GemmTypes, DeepProducts) {
   check({.m = 2, .n = 9, .k = 8201});
