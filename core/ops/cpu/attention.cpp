@@ -25,6 +25,7 @@ namespace {
 struct ForwardCall {
   Tensor q, k, v, out, lse;
   AttentionShape shape;
+  bool on_unit;  // bf16 by a MatrixUnit, else in f32
 };
 
 // One block of queries of one head.
@@ -33,28 +34,39 @@ struct ForwardTask {
   std::int64_t head, block;
 };
 
-// What a thread works in; all f32.
+// What a thread works in. D on a unit: to_unit_grain(head_dim).
 struct ForwardScratch {
-  float* q;                        // (D, kQueryBlock), scaled
   float* scores;                   // (kKeyBlock, kQueryBlock)
   float* out;                      // (D, kQueryBlock)
-  float* rows;                     // (kQueryBlock, D): the output before it is narrowed
-  float *k, *v;                    // (kKeyBlock, D): widened
-  float *maximum, *sum, *rescale;  // (kQueryBlock)
+  float* rows;                     // (kQueryBlock, head_dim): bf16 output before it is narrowed
+  float *maximum, *sum, *rescale;  // (kQueryBlock); of scores before `scale`
+  // in f32
+  float* q;      // (D, kQueryBlock)
+  float *k, *v;  // (kKeyBlock, D): widened
+  // on a unit
+  std::uint16_t* q_pairs;    // [D / 2][kQueryBlock][2]
+  std::uint16_t* weights;    // [kKeyBlock / 2][kQueryBlock][2]
+  std::uint16_t* k_rows;     // (kKeyBlock, D), where they are not whole
+  std::uint16_t* v_columns;  // (D, kKeyBlock)
 };
 
-ForwardScratch carve(ScratchCarver& carver, std::int64_t head_dim, Dtype dtype) {
-  const bool wide = dtype == Dtype::f32;
+ForwardScratch carve(ScratchCarver& carver, std::int64_t head_dim, Dtype dtype, bool on_unit) {
+  const std::int64_t dim = on_unit ? to_unit_grain(head_dim) : head_dim;
+  const std::int64_t narrow = dtype == Dtype::bf16 ? 1 : 0, unit = on_unit ? 1 : 0;
   ForwardScratch s{};
-  s.q = carver.take(head_dim * kQueryBlock);
-  s.scores = carver.take(kKeyBlock * kQueryBlock);
-  s.out = carver.take(head_dim * kQueryBlock);
-  s.rows = carver.take(wide ? 0 : kQueryBlock * head_dim);
-  s.k = carver.take(wide ? 0 : kKeyBlock * head_dim);
-  s.v = carver.take(wide ? 0 : kKeyBlock * head_dim);
-  s.maximum = carver.take(kQueryBlock);
-  s.sum = carver.take(kQueryBlock);
-  s.rescale = carver.take(kQueryBlock);
+  s.scores = carver.take<float>(kKeyBlock * kQueryBlock);
+  s.out = carver.take<float>(dim * kQueryBlock);
+  s.rows = carver.take<float>(narrow * kQueryBlock * head_dim);
+  s.maximum = carver.take<float>(kQueryBlock);
+  s.sum = carver.take<float>(kQueryBlock);
+  s.rescale = carver.take<float>(kQueryBlock);
+  s.q = carver.take<float>((1 - unit) * dim * kQueryBlock);
+  s.k = carver.take<float>((1 - unit) * narrow * kKeyBlock * dim);
+  s.v = carver.take<float>((1 - unit) * narrow * kKeyBlock * dim);
+  s.q_pairs = carver.take<std::uint16_t>(unit * dim * kQueryBlock);
+  s.weights = carver.take<std::uint16_t>(unit * kKeyBlock * kQueryBlock);
+  s.k_rows = carver.take<std::uint16_t>(unit * kKeyBlock * dim);
+  s.v_columns = carver.take<std::uint16_t>(unit * dim * kKeyBlock);
   return s;
 }
 
@@ -66,29 +78,41 @@ HWY_BEFORE_NAMESPACE();
 namespace edgetrain::cpu {
 namespace HWY_NAMESPACE {
 
-// Folds one tile of scores into the running softmax: scores become weights exp(score - maximum), `rescale` is
-// what earlier sums must be multiplied by. A query that has seen no key has maximum -inf; its weights are
-// zero.
-void fold_scores(float* scores, std::int64_t keys, const ForwardScratch& s) {
+// Folds one tile of scores into the running softmax: scores become weights exp(scale (score - maximum)),
+// `rescale` is what earlier sums must be multiplied by. A query that has seen no key has maximum -inf; its
+// weights are zero. Weights go by pairs of keys: put(key, lane, weight, weight of key + 1), zero past the
+// last.
+template <typename Put>
+HWY_INLINE void fold_scores(std::int64_t keys, float scale, const ForwardScratch& s, const Put& put) {
   const D d;
   const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
-  const V nothing = set(-std::numeric_limits<float>::infinity());
+  const V nothing = set(-std::numeric_limits<float>::infinity()), times = set(scale);
   for (std::int64_t i = 0; i < kQueryBlock; i += lanes) {
+    const float* scores = s.scores + i;
     const V before = hn::LoadU(d, s.maximum + i);
     V top = before;
-    for (std::int64_t j = 0; j < keys; ++j) top = hn::Max(top, hn::LoadU(d, scores + j * kQueryBlock + i));
-    const V reference = hn::IfThenElse(hn::Eq(top, nothing), hn::Zero(d), top);
-    const V rescale = exp_of_difference(d, hn::Sub(before, reference));
-    V sum = hn::Mul(hn::LoadU(d, s.sum + i), rescale);
-    for (std::int64_t j = 0; j < keys; ++j) {
-      float* at = scores + j * kQueryBlock + i;
-      const V weight = exp_of_difference(d, hn::Sub(hn::LoadU(d, at), reference));
-      hn::StoreU(weight, d, at);
-      sum = hn::Add(sum, weight);
+    for (std::int64_t j = 0; j < keys; ++j) top = hn::Max(top, hn::LoadU(d, scores + j * kQueryBlock));
+    const V shift = hn::Mul(hn::IfThenElse(hn::Eq(top, nothing), hn::Zero(d), top), times);
+    const V rescale = exp_of_difference(d, hn::MulSub(before, times, shift));
+    const auto weight = [&](std::int64_t j) HWY_ATTR {
+      return exp_of_difference(d, hn::MulSub(hn::LoadU(d, scores + j * kQueryBlock), times, shift));
+    };
+    V even = hn::Mul(hn::LoadU(d, s.sum + i), rescale), odd = hn::Zero(d);
+    std::int64_t j = 0;
+    for (; j + 2 <= keys; j += 2) {
+      const V first = weight(j), second = weight(j + 1);
+      even = hn::Add(even, first);
+      odd = hn::Add(odd, second);
+      put(j, i, first, second);
+    }
+    if (j < keys) {
+      const V last = weight(j);
+      even = hn::Add(even, last);
+      put(j, i, last, hn::Zero(d));
     }
     hn::StoreU(top, d, s.maximum + i);
     hn::StoreU(rescale, d, s.rescale + i);
-    hn::StoreU(sum, d, s.sum + i);
+    hn::StoreU(hn::Add(even, odd), d, s.sum + i);
   }
 }
 
@@ -106,11 +130,58 @@ void scale_columns(float* rows, std::int64_t head_dim, const float* factor) {
   }
 }
 
-void begin_block(const ForwardCall& call, const ForwardTask& task, Span queries, const ForwardScratch& s) {
-  const std::int64_t dim = call.shape.head_dim;
-  load_transposed(head_rows(call.q, task.item->q0 + queries.begin, queries.size(), task.head, dim), s.q);
-  scale_all(s.q, dim * kQueryBlock, call.shape.scale);
-  std::fill_n(s.out, dim * kQueryBlock, 0.0F);
+// A tile, in f32 or on a unit: scores (keys, queries) = K Q^T, their weights, and out (D, queries) += V^T
+// times the weights.
+struct InF32 {
+  static void load_queries(const Tensor& q, const ForwardScratch& s) { load_transposed(q, s.q); }
+  static void make_scores(const Tensor& k, const ForwardScratch& s) {
+    const F32Rows rows = widened(k, s.k);
+    product<false>(k.rows, kQueryBlock, k.cols, {rows.data, rows.ld, 1}, s.q, kQueryBlock, s.scores,
+                   kQueryBlock);
+  }
+  // Weights take the place of the scores; there is a row behind the last key where keys are odd.
+  static void fold(std::int64_t keys, float scale, const ForwardScratch& s) {
+    fold_scores(keys, scale, s, [&](std::int64_t j, std::int64_t i, V first, V second) HWY_ATTR {
+      float* at = s.scores + j * kQueryBlock + i;
+      hn::StoreU(first, D(), at);
+      hn::StoreU(second, D(), at + kQueryBlock);
+    });
+  }
+  static void add_values(const Tensor& v, const ForwardScratch& s) {
+    const F32Rows rows = widened(v, s.v);
+    product<true>(v.cols, kQueryBlock, v.rows, {rows.data, 1, rows.ld}, s.scores, kQueryBlock, s.out,
+                  kQueryBlock);
+  }
+};
+
+class OnUnit {
+ public:
+  static void load_queries(const Tensor& q, const ForwardScratch& s) { load_unit_column_pairs(q, s.q_pairs); }
+  void make_scores(const Tensor& k, const ForwardScratch& s) const {
+    const UnitRows rows = unit_rows(k, s.k_rows);
+    unit_.assign({to_unit_grain(k.rows), kQueryBlock, to_unit_grain(k.cols), rows.data, rows.ld, s.q_pairs,
+                  kQueryBlock, s.scores, kQueryBlock});
+  }
+  static void fold(std::int64_t keys, float scale, const ForwardScratch& s) {
+    auto* pairs = reinterpret_cast<std::uint32_t*>(s.weights);
+    fold_scores(keys, scale, s, [&](std::int64_t j, std::int64_t i, V first, V second) HWY_ATTR {
+      store_bits(paired(first, second), pairs + j / 2 * kQueryBlock + i);
+    });
+    const std::int64_t written = (keys + 1) / 2, all = to_unit_grain(keys) / 2;
+    std::fill_n(pairs + written * kQueryBlock, (all - written) * kQueryBlock, 0U);
+  }
+  void add_values(const Tensor& v, const ForwardScratch& s) const {
+    load_unit_columns(v, s.v_columns);
+    unit_.add({to_unit_grain(v.cols), kQueryBlock, to_unit_grain(v.rows), s.v_columns, kKeyBlock, s.weights,
+               kQueryBlock, s.out, kQueryBlock});
+  }
+
+ private:
+  MatrixUnit unit_;
+};
+
+void clear_sums(std::int64_t head_dim, const ForwardScratch& s) {
+  std::fill_n(s.out, head_dim * kQueryBlock, 0.0F);
   std::fill_n(s.maximum, kQueryBlock, -std::numeric_limits<float>::infinity());
   std::fill_n(s.sum, kQueryBlock, 0.0F);
 }
@@ -119,31 +190,35 @@ void finish_block(const ForwardCall& call, const ForwardTask& task, Span queries
   const std::int64_t first = task.item->q0 + queries.begin;
   for (std::int64_t i = 0; i < queries.size(); ++i) {
     call.lse.row<float>(first + i)[task.head] =
-        s.maximum[i] + std::log(s.sum[i]);  // -inf where no key was seen
+        call.shape.scale * s.maximum[i] + std::log(s.sum[i]);  // -inf where no key was seen
   }
   for (std::int64_t i = 0; i < kQueryBlock; ++i) s.rescale[i] = s.sum[i] == 0.0F ? 0.0F : 1.0F / s.sum[i];
   scale_columns(s.out, call.shape.head_dim, s.rescale);
   store_transposed(s.out, head_rows(call.out, first, queries.size(), task.head, call.shape.head_dim), s.rows);
 }
 
-void forward_task(const ForwardCall& call, const ForwardTask& task, const ForwardScratch& s) {
+template <typename Arithmetic>
+void forward_block(const ForwardCall& call, const ForwardTask& task, const ForwardScratch& s) {
+  const Arithmetic arithmetic;
   const MaskItem& item = *task.item;
   const std::int64_t dim = call.shape.head_dim, group = task.head / (call.shape.heads / call.shape.kv_heads);
   const Span queries = query_block(item, task.block);
-  begin_block(call, task, queries, s);
+  arithmetic.load_queries(head_rows(call.q, item.q0 + queries.begin, queries.size(), task.head, dim), s);
+  clear_sums(call.on_unit ? to_unit_grain(dim) : dim, s);
   const Span visible = visible_keys(item, queries);
   for (std::int64_t j = visible.begin; j < visible.end; j += kKeyBlock) {
     const Span keys{j, std::min(visible.end, j + kKeyBlock)};
-    const F32Rows k = widened(head_rows(call.k, item.k0 + j, keys.size(), group, dim), s.k);
-    const F32Rows v = widened(head_rows(call.v, item.k0 + j, keys.size(), group, dim), s.v);
-    product<false>(keys.size(), kQueryBlock, dim, {k.data, k.ld, 1}, s.q, kQueryBlock, s.scores, kQueryBlock);
+    arithmetic.make_scores(head_rows(call.k, item.k0 + j, keys.size(), group, dim), s);
     if (!all_visible(item, queries, keys)) mask_scores(item, queries, keys, s.scores);
-    fold_scores(s.scores, keys.size(), s);
+    arithmetic.fold(keys.size(), call.shape.scale, s);
     scale_columns(s.out, dim, s.rescale);
-    product<true>(dim, kQueryBlock, keys.size(), {v.data, 1, v.ld}, s.scores, kQueryBlock, s.out,
-                  kQueryBlock);
+    arithmetic.add_values(head_rows(call.v, item.k0 + j, keys.size(), group, dim), s);
   }
   finish_block(call, task, queries, s);
+}
+
+void forward_task(const ForwardCall& call, const ForwardTask& task, const ForwardScratch& s) {
+  call.on_unit ? forward_block<OnUnit>(call, task, s) : forward_block<InF32>(call, task, s);
 }
 
 // NOLINTNEXTLINE(google-readability-namespace-comments)
@@ -169,9 +244,9 @@ std::vector<ForwardTask> tasks_of(std::span<const MaskItem> mask, std::int64_t h
   return tasks;
 }
 
-std::int64_t thread_bytes(const AttentionShape& shape, Dtype dtype) {
+std::int64_t thread_bytes(const CpuEnv& env, const AttentionShape& shape, Dtype dtype) {
   ScratchCarver carver(nullptr);
-  (void)carve(carver, shape.head_dim, dtype);
+  (void)carve(carver, shape.head_dim, dtype, on_unit(env, dtype));
   return carver.bytes();
 }
 
@@ -179,7 +254,7 @@ std::int64_t thread_bytes(const AttentionShape& shape, Dtype dtype) {
 
 std::int64_t attention_scratch_bytes(const CpuEnv& env, std::span<const MaskItem>,
                                      const AttentionShape& shape, Dtype dtype) {
-  return env.threads * thread_bytes(shape, dtype);
+  return env.threads * thread_bytes(env, shape, dtype);
 }
 
 void attention(const CpuEnv& env, Tensor q, Tensor k, Tensor v, std::span<const MaskItem> mask,
@@ -189,15 +264,16 @@ void attention(const CpuEnv& env, Tensor q, Tensor k, Tensor v, std::span<const 
                lse.cols == shape.heads && lse.dtype == Dtype::f32,
            "attention: q ({}, {}), out ({}, {}), lse ({}, {})", q.rows, q.cols, out.rows, out.cols, lse.rows,
            lse.cols);
-  const ForwardCall call{q, k, v, out, lse, shape};
+  const ForwardCall call{q, k, v, out, lse, shape, on_unit(env, q.dtype)};
   const std::vector<ForwardTask> tasks = tasks_of(mask, shape.heads);
-  const std::int64_t bytes = thread_bytes(shape, q.dtype);
+  const std::int64_t bytes = thread_bytes(env, shape, q.dtype);
   const ScratchScope scope(env.workspace);
   std::byte* scratch = env.workspace.take(attention_scratch_bytes(env, mask, shape, q.dtype));
   const auto kernel = HWY_DYNAMIC_DISPATCH(forward_task);
   for_tasks(env, static_cast<std::int64_t>(tasks.size()), [&](std::int64_t index, int thread) {
     ScratchCarver carver(scratch + thread * bytes);
-    kernel(call, tasks[static_cast<std::size_t>(index)], carve(carver, shape.head_dim, q.dtype));
+    kernel(call, tasks[static_cast<std::size_t>(index)],
+           carve(carver, shape.head_dim, q.dtype, call.on_unit));
   });
 }
 

@@ -15,7 +15,9 @@
 
 namespace edgetrain::cpu {
 
-/// Ops::attention. q, k, v, out of one dtype (f32 or bf16), any row strides; arithmetic in f32.
+/// Ops::attention. q, k, v, out of one dtype (f32 or bf16), any row strides; sums and softmax in f32. Where
+/// the hardware multiplies bf16 (and env does not widen), softmax weights and dS are rounded to bf16 before
+/// they are multiplied, as in Dao et al. 2022.
 void attention(const CpuEnv& env, Tensor q, Tensor k, Tensor v, std::span<const MaskItem> mask,
                const AttentionShape& shape, Tensor out, Tensor lse);
 

@@ -32,6 +32,7 @@ void check_attention(const Tensor& q, const Tensor& k, const Tensor& v, std::spa
   const auto [heads, kv_heads, head_dim, scale] = shape;
   ET_CHECK(kv_heads > 0 && head_dim > 0 && heads > 0 && heads % kv_heads == 0,
            "attention: {} heads, {} kv heads of {}", heads, kv_heads, head_dim);
+  ET_CHECK(scale > 0.0F, "attention: scale {}", scale);
   ET_CHECK(
       q.cols == heads * head_dim && k.cols == kv_heads * head_dim && v.cols == k.cols && v.rows == k.rows,
       "attention: q ({}, {}), k ({}, {}), v ({}, {})", q.rows, q.cols, k.rows, k.cols, v.rows, v.cols);

@@ -10,6 +10,7 @@
 #include "core/ops/cpu/attention_blocks.h"
 #include "core/ops/cpu/env.h"
 #include "core/ops/cpu/gemm_pack.h"
+#include "core/ops/cpu/matrix_unit.h"
 #include "core/tensor/tensor.h"
 
 namespace edgetrain::cpu {
@@ -51,15 +52,48 @@ inline void store_transposed(const float* tile, const Tensor& rows, float* buffe
   if (!wide) narrow_rows(buffer, rows.cols, rows.rows, rows.cols, rows.as<std::uint16_t>(), rows.row_stride);
 }
 
+/// Whether attention multiplies operands of `dtype` on a MatrixUnit.
+[[nodiscard]] inline bool on_unit(const CpuEnv& env, Dtype dtype) {
+  return dtype == Dtype::bf16 && !env.widen_bf16;
+}
+
+/// bf16 rows as a matrix unit reads them, (rows and columns to_unit_grain()): as they are if whole, else
+/// copied into `buffer` behind zeros.
+struct UnitRows {
+  const std::uint16_t* data;
+  std::int64_t ld;
+};
+[[nodiscard]] inline UnitRows unit_rows(const Tensor& rows, std::uint16_t* buffer) {
+  const std::int64_t height = to_unit_grain(rows.rows), width = to_unit_grain(rows.cols);
+  if (height == rows.rows && width == rows.cols) return {rows.as<std::uint16_t>(), rows.row_stride};
+  pack_rows({rows.data, rows.row_stride, false, Dtype::bf16}, rows.rows, rows.cols, buffer, Dtype::bf16,
+            width, height, width);
+  return {buffer, width};
+}
+
+/// (to_unit_grain(columns of rows), kKeyBlock) = rows^T, zero past the last row and column.
+inline void load_unit_columns(const Tensor& rows, std::uint16_t* to) {
+  static_assert(kKeyBlock % kUnitGrain == 0 && kQueryBlock == kPackColumns);
+  pack_rows({rows.data, rows.row_stride, true, Dtype::bf16}, rows.cols, rows.rows, to, Dtype::bf16, kKeyBlock,
+            to_unit_grain(rows.cols), kKeyBlock);
+}
+
+/// rows^T as pairs: [to_unit_grain(columns of rows) / 2][kQueryBlock][2], zero past the last row and column.
+inline void load_unit_column_pairs(const Tensor& rows, std::uint16_t* to) {
+  pack_pairs({rows.data, rows.row_stride, true, Dtype::bf16}, rows.cols, rows.rows, to,
+             to_unit_grain(rows.cols));
+}
+
 /// Hands out cache-line aligned pieces of a thread's scratch; from a null base it only counts, by the same
 /// calls.
 class ScratchCarver {
  public:
   explicit ScratchCarver(std::byte* base) : base_(base) {}
-  [[nodiscard]] float* take(std::int64_t floats) {
+  template <typename T>
+  [[nodiscard]] T* take(std::int64_t count) {
     std::byte* at = base_ == nullptr ? nullptr : base_ + bytes_;
-    bytes_ += aligned(floats * size_of(Dtype::f32));
-    return reinterpret_cast<float*>(at);
+    bytes_ += aligned(count * static_cast<std::int64_t>(sizeof(T)));
+    return reinterpret_cast<T*>(at);
   }
   [[nodiscard]] std::int64_t bytes() const { return bytes_; }
 

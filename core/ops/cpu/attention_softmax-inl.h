@@ -16,14 +16,13 @@ HWY_BEFORE_NAMESPACE();
 namespace edgetrain::cpu {
 namespace HWY_NAMESPACE {
 
-/// values *= factor; count is a multiple of 16.
-HWY_INLINE void scale_all(float* values, std::int64_t count, float factor) {
-  const D d;
-  const V times = set(factor);
-  for (std::int64_t i = 0; i < count; i += static_cast<std::int64_t>(hn::Lanes(d))) {
-    hn::StoreU(hn::Mul(hn::LoadU(d, values + i), times), d, values + i);
-  }
+/// Two vectors as pairs of bf16: `first` in the lower halves. No lane moves, which a narrowing store would
+/// do.
+HWY_INLINE VBits paired(V first, V second) {
+  const auto upper = hn::Set(DU(), 0xffff0000U);
+  return hn::Or(hn::ShiftRight<16>(rounded_to_bf16(first)), hn::And(rounded_to_bf16(second), upper));
 }
+HWY_INLINE void store_bits(VBits bits, std::uint32_t* to) { hn::StoreU(bits, DU(), to); }
 
 /// scores[j][i] = -inf where query queries.begin + i must not see key keys.begin + j.
 HWY_INLINE void mask_scores(const MaskItem& item, Span queries, Span keys, float* scores) {

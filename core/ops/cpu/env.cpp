@@ -4,13 +4,14 @@
 
 namespace edgetrain::cpu {
 
-bool hardware_multiplies_bf16() {
+Bf16Hardware bf16_hardware() {
   switch (dnnl::get_effective_cpu_isa()) {
     case dnnl::cpu_isa::avx512_core_bf16:
+      return Bf16Hardware::avx512;
     case dnnl::cpu_isa::avx512_core_amx:
-      return true;
+      return Bf16Hardware::amx;
     default:
-      return false;
+      return Bf16Hardware::none;
   }
 }
 

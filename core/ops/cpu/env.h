@@ -10,8 +10,10 @@
 
 namespace edgetrain::cpu {
 
-/// True where oneDNN multiplies bf16 in hardware (AVX512-BF16 or AMX), as far as ONEDNN_MAX_CPU_ISA lets it.
-[[nodiscard]] bool hardware_multiplies_bf16();
+/// How the processor multiplies bf16, as far as ONEDNN_MAX_CPU_ISA lets it.
+enum class Bf16Hardware : std::uint8_t { none, avx512, amx };
+[[nodiscard]] Bf16Hardware bf16_hardware();
+[[nodiscard]] inline bool hardware_multiplies_bf16() { return bf16_hardware() != Bf16Hardware::none; }
 
 /// Borrowed by operators for one call. Formulas (`..._scratch_bytes`) read everything but the workspace,
 /// which may be a dry one.

@@ -16,12 +16,12 @@ namespace HWY_NAMESPACE {
 
 // A row of the source as 32-bit elements: as they are, bf16 widened, or pairs of bf16 (which need not lie on
 // 4 bytes).
-struct Pair {
+struct DepthPair {
   std::uint16_t first, second;
 };
 HWY_INLINE std::uint32_t load1(const std::uint32_t* p) { return *p; }
 HWY_INLINE std::uint32_t load1(const std::uint16_t* p) { return static_cast<std::uint32_t>(*p) << 16; }
-HWY_INLINE std::uint32_t load1(const Pair* p) {
+HWY_INLINE std::uint32_t load1(const DepthPair* p) {
   return static_cast<std::uint32_t>(p->first) | (static_cast<std::uint32_t>(p->second) << 16);
 }
 
@@ -60,7 +60,9 @@ HWY_INLINE hn::Vec<U32x4> load4(const std::uint32_t* p) { return hn::LoadU(U32x4
 HWY_INLINE hn::Vec<U32x4> load4(const std::uint16_t* p) {
   return hn::ShiftLeft<16>(hn::PromoteTo(U32x4(), hn::LoadU(U16x4(), p)));
 }
-HWY_INLINE hn::Vec<U32x4> load4(const Pair* p) { return hn::BitCast(U32x4(), hn::LoadU(U16x8(), &p->first)); }
+HWY_INLINE hn::Vec<U32x4> load4(const DepthPair* p) {
+  return hn::BitCast(U32x4(), hn::LoadU(U16x8(), &p->first));
+}
 
 // A vector is as many 128-bit blocks as the target has. Block b of vector i comes from row i + b * step, so
 // that a transpose within blocks, which is all that interleaving does, leaves whole vectors of consecutive
@@ -251,7 +253,7 @@ void pairs_kernel(const PackSource& src, std::int64_t rows, std::int64_t cols, v
   const std::int64_t pairs = rows / 2;
   if (src.transposed) {  // two neighbours along k are neighbours in memory: a pair moves like one 32-bit
                          // element
-    const auto row = [&](std::int64_t c) { return reinterpret_cast<const Pair*>(from + c * src.ld); };
+    const auto row = [&](std::int64_t c) { return reinterpret_cast<const DepthPair*>(from + c * src.ld); };
     transpose32(row, cols, pairs, static_cast<std::uint32_t*>(dst), kPackColumns);
   } else {
     for (std::int64_t p = 0; p < pairs; ++p) {

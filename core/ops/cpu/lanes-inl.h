@@ -17,6 +17,7 @@
 
 #include <cstddef>
 #include <cstring>
+#include <type_traits>
 
 #include "core/ops/cpu/storage.h"
 
@@ -31,6 +32,7 @@ using DU = hn::RebindToUnsigned<D>;
 using DHalf = hn::Rebind<std::uint16_t, D>;  // as many lanes of 16 bits
 using V = hn::Vec<D>;
 using VHalf = hn::Vec<DHalf>;
+using VBits = hn::Vec<DU>;
 
 HWY_INLINE V set(float value) { return hn::Set(D(), value); }
 
@@ -40,15 +42,18 @@ HWY_INLINE V widen(VHalf half, Bf16) {
   return hn::BitCast(D(), hn::ShiftLeft<16>(hn::PromoteTo(DU(), half)));
 }
 
-HWY_INLINE VHalf narrow(V value, Bf16) {
+/// The bf16 in the upper half of each word; the lower half is noise.
+HWY_INLINE VBits rounded_to_bf16(V value) {
   const DU du;
   const auto bits = hn::BitCast(du, value);
-  const auto high = hn::ShiftRight<16>(bits);
-  const auto rounding = hn::Add(hn::And(high, hn::Set(du, 1U)), hn::Set(du, 0x7fffU));
-  const auto rounded = hn::ShiftRight<16>(hn::Add(bits, rounding));
-  const auto quiet_nan = hn::Or(high, hn::Set(du, 0x40U));
-  const auto is_nan = hn::RebindMask(du, hn::IsNaN(value));
-  return hn::TruncateTo(DHalf(), hn::IfThenElse(is_nan, quiet_nan, rounded));
+  const auto odd = hn::And(hn::ShiftRight<16>(bits), hn::Set(du, 1U));
+  const auto rounded = hn::Add(bits, hn::Add(odd, hn::Set(du, 0x7fffU)));
+  const auto quiet_nan = hn::Or(bits, hn::Set(du, 0x400000U));
+  return hn::IfThenElse(hn::RebindMask(du, hn::IsNaN(value)), quiet_nan, rounded);
+}
+
+HWY_INLINE VHalf narrow(V value, Bf16) {
+  return hn::TruncateTo(DHalf(), hn::ShiftRight<16>(rounded_to_bf16(value)));
 }
 
 HWY_INLINE V widen(VHalf half, F16) {
@@ -125,6 +130,42 @@ HWY_INLINE void store(V value, T* p, Tail tail) {
   std::memcpy(p, buffer, tail.count * sizeof(T));
 }
 
+// ---- two vectors at once ----
+//
+// Two neighbours in storage of 16 bits are one word of 32: the first is its low half, the second its high half.
+// Taken apart by a shift and a mask they never cross lanes, which a widening load and a narrowing store do. The
+// price is the order: `first` holds the even elements, `second` the odd ones.
+
+struct VPair {
+  V first, second;
+};
+
+HWY_INLINE VPair load_pair(const float* p) {
+  return {hn::LoadU(D(), p), hn::LoadU(D(), p + hn::Lanes(D()))};
+}
+HWY_INLINE VPair load_pair(const Bf16* p) {
+  const DU du;
+  const auto both = hn::LoadU(du, reinterpret_cast<const std::uint32_t*>(p));
+  return {hn::BitCast(D(), hn::ShiftLeft<16>(both)),
+          hn::BitCast(D(), hn::And(both, hn::Set(du, 0xffff0000U)))};
+}
+
+HWY_INLINE void store_pair(VPair pair, float* p) {
+  hn::StoreU(pair.first, D(), p);
+  hn::StoreU(pair.second, D(), p + hn::Lanes(D()));
+}
+HWY_INLINE void store_pair(VPair pair, Bf16* p) {
+  const DU du;
+  const auto first = hn::ShiftRight<16>(rounded_to_bf16(pair.first));
+  const auto second = hn::And(rounded_to_bf16(pair.second), hn::Set(du, 0xffff0000U));
+  hn::StoreU(hn::Or(first, second), du, reinterpret_cast<std::uint32_t*>(p));
+}
+
+template <typename F, typename... P>
+HWY_INLINE VPair apply(const F& f, const P&... x) {
+  return {f(x.first...), f(x.second...)};
+}
+
 /// Zeroes the lanes that lie past the end, where a sum's terms are not zero by themselves.
 HWY_INLINE V keep(V value, Full) { return value; }
 HWY_INLINE V keep(V value, Tail tail) { return hn::IfThenElseZero(hn::FirstN(D(), tail.count), value); }
@@ -138,6 +179,19 @@ HWY_INLINE void for_lanes(std::size_t n, const Body& body) {
   std::size_t i = 0;
   for (; i + lanes <= n; i += lanes) body(i, Full{});
   if (i < n) body(i, Tail{n - i});
+}
+
+/// y[i] = f(x[i]...) for i < n. x may be y.
+template <typename F, typename Y, typename... X>
+HWY_INLINE void map_lanes(std::size_t n, const F& f, Y* y, const X*... x) {
+  const std::size_t lanes = hn::Lanes(D());
+  std::size_t i = 0;
+  // Pairs of one storage type have one order.
+  if constexpr ((std::is_same_v<X, Y> && ...) && !std::is_same_v<Y, F16>) {
+    for (; i + 2 * lanes <= n; i += 2 * lanes) store_pair(apply(f, load_pair(x + i)...), y + i);
+  }
+  for (; i + lanes <= n; i += lanes) store(f(load(x + i, Full{})...), y + i, Full{});
+  if (i < n) store(f(load(x + i, Tail{n - i})...), y + i, Tail{n - i});
 }
 
 /// Sum over i < n, in four interleaved chains (a single one waits for its own additions). term(sum, i, part)
