@@ -62,6 +62,16 @@ std::string alias_hint(const Key& key, std::string_view section, std::string_vie
   return fmt::format("did you mean '{}'? ({})", key.name, called);
 }
 
+// 'global_batch' of 'global_batch_size', 'size' of nothing if several end in it.
+std::string only_extension(std::string_view word, std::span<const std::string> candidates) {
+  const auto extends = [word](const std::string& candidate) {
+    return candidate.starts_with(fmt::format("{}_", word)) || candidate.ends_with(fmt::format("_{}", word));
+  };
+  const auto found = std::ranges::find_if(candidates, extends);
+  if (word.empty() || found == candidates.end()) return "";
+  return std::find_if(found + 1, candidates.end(), extends) == candidates.end() ? *found : "";
+}
+
 }  // namespace
 
 std::size_t edit_distance(std::string_view a, std::string_view b) {
@@ -95,7 +105,7 @@ std::string nearest(std::string_view word, std::span<const std::string> candidat
       best_distance = distance;
     }
   }
-  return best;
+  return best.empty() ? only_extension(word, candidates) : best;
 }
 
 std::string suggest_key(std::string_view section, std::string_view name) {

@@ -15,7 +15,7 @@ namespace edgetrain {
 [[nodiscard]] std::size_t edit_distance(std::string_view a, std::string_view b);
 
 /// The candidate nearest to `word`, if it is near enough to be meant: one edit up to 5 letters, then 2, or a
-/// third of the length. Empty if there is none.
+/// third of the length; else the only one that begins or ends with it as whole words. Empty if there is none.
 [[nodiscard]] std::string nearest(std::string_view word, std::span<const std::string> candidates);
 
 /// A hint for the unknown `key` written under `section` (empty: top level). Empty if nothing comes to mind.

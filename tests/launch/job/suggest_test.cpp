@@ -28,6 +28,15 @@ TEST(Nearest, IsStricterWithShortWords) {
   EXPECT_EQ(nearest(std::string(1'000'000, 'x'), words), "");
 }
 
+TEST(Nearest, FallsBackToTheOnlyNameWithTheseWords) {
+  const std::vector<std::string> words = {"global_batch_size", "micro_batch_size", "warmup_steps"};
+  EXPECT_EQ(nearest("global_batch", words), "global_batch_size");
+  EXPECT_EQ(nearest("warmup", words), "warmup_steps");
+  EXPECT_EQ(nearest("size", words), "");   // two end in it
+  EXPECT_EQ(nearest("batch", words), "");  // in the middle
+  EXPECT_EQ(nearest("warm", words), "");   // half a word
+}
+
 TEST(SuggestKey, PrefersExactAnswers) {
   EXPECT_EQ(suggest_key("train", "lr"), "'lr' belongs under `optimizer`");
   EXPECT_EQ(suggest_key("", "lr"), "'lr' belongs under `optimizer`");
