@@ -12,8 +12,8 @@
 //   that the backend was made with; dry takes the same number of bytes. Errors: Error(internal) on shapes or
 //   dtypes that an operator does not take.
 //
-// Bits: for one shape the bits of every operator are fixed. With OpsOptions::canonical they do not depend on
-// the number of threads either, also in gemm, attention and cross_entropy.
+// Bits: for one shape and instruction set the bits of every operator are fixed; they do not depend on the
+// number of threads (core/ops/cpu/env.h).
 #pragma once
 
 #include <cstdint>

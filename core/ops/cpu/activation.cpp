@@ -38,9 +38,6 @@ namespace edgetrain::cpu {
 namespace HWY_NAMESPACE {
 namespace {
 
-constexpr float kGeluScale = 0.7978845608028654F;  // sqrt(2 / pi)
-constexpr float kGeluCubic = 0.044715F;
-
 // Each function knows its value and its slope at x.
 struct Silu {
   static HWY_INLINE V value(V x) { return hn::Mul(x, sigmoid(x).value); }
@@ -52,16 +49,21 @@ struct Silu {
 
 // 0.5 x (1 + tanh u) = x sigmoid(2u), u = sqrt(2/pi) (x + 0.044715 x^3). Hendrycks & Gimpel 2016.
 struct GeluTanh {
-  static HWY_INLINE V twice_u(V x) {
-    const V inner = hn::MulAdd(hn::Mul(x, x), set(kGeluCubic), set(1.0F));
-    return hn::Mul(hn::Mul(x, set(2.0F * kGeluScale)), inner);
+  static constexpr double kScale = 2.0 * 0.79788456080286536;  // 2 sqrt(2/pi)
+  static constexpr double kCubic = 0.044715;
+  static constexpr double kLog2e = 1.4426950408889634;
+
+  static HWY_INLINE V odd_cubic(V x, double linear, double cubic) {
+    return hn::Mul(
+        x, hn::MulAdd(hn::Mul(x, x), set(static_cast<float>(cubic)), set(static_cast<float>(linear))));
   }
-  static HWY_INLINE V value(V x) { return hn::Mul(x, sigmoid(twice_u(x)).value); }
+  static HWY_INLINE Sigmoid of_twice_u(V x) {
+    return sigmoid_base2(odd_cubic(x, kScale * kLog2e, kScale * kLog2e * kCubic));
+  }
+  static HWY_INLINE V value(V x) { return hn::Mul(x, of_twice_u(x).value); }
   static HWY_INLINE V slope(V x) {
-    const Sigmoid s = sigmoid(twice_u(x));
-    const V inner_slope = hn::MulAdd(hn::Mul(x, x), set(3.0F * kGeluCubic), set(1.0F));
-    const V outer = hn::Mul(hn::Mul(x, set(2.0F * kGeluScale)), inner_slope);
-    return hn::MulAdd(outer, s.slope, s.value);
+    const Sigmoid s = of_twice_u(x);
+    return hn::MulAdd(odd_cubic(x, kScale, 3.0 * kScale * kCubic), s.slope, s.value);  // x du/dx is odd too
   }
 };
 
@@ -84,9 +86,9 @@ void swiglu_rows(const SwigluForward& a, Part rows, Part cols) {
     const T* gate = a.gate.row<T>(r) + cols.begin;
     const T* up = a.up.row<T>(r) + cols.begin;
     T* y = a.y.row<T>(r) + cols.begin;
-    for_lanes(static_cast<std::size_t>(cols.size()), [&](std::size_t i, auto part) HWY_ATTR {
-      store(hn::Mul(Silu::value(load(gate + i, part)), load(up + i, part)), y + i, part);
-    });
+    map_lanes(
+        static_cast<std::size_t>(cols.size()), [](V g, V u) HWY_ATTR { return hn::Mul(Silu::value(g), u); },
+        y, gate, up);
   }
 }
 
@@ -112,8 +114,8 @@ void forward_rows(const PlainForward& a, Part rows, Part cols) {
   for (std::int64_t r = rows.begin; r < rows.end; ++r) {
     const T* x = a.x.row<T>(r) + cols.begin;
     T* y = a.y.row<T>(r) + cols.begin;
-    for_lanes(static_cast<std::size_t>(cols.size()),
-              [&](std::size_t i, auto part) HWY_ATTR { store(F::value(load(x + i, part)), y + i, part); });
+    map_lanes(
+        static_cast<std::size_t>(cols.size()), [](V v) HWY_ATTR { return F::value(v); }, y, x);
   }
 }
 
@@ -123,9 +125,9 @@ void backward_rows(const PlainBackward& a, Part rows, Part cols) {
     const T* x = a.x.row<T>(r) + cols.begin;
     const T* dy = a.dy.row<T>(r) + cols.begin;
     T* dx = a.dx.row<T>(r) + cols.begin;
-    for_lanes(static_cast<std::size_t>(cols.size()), [&](std::size_t i, auto part) HWY_ATTR {
-      store(hn::Mul(load(dy + i, part), F::slope(load(x + i, part))), dx + i, part);
-    });
+    map_lanes(
+        static_cast<std::size_t>(cols.size()), [](V v, V d) HWY_ATTR { return hn::Mul(d, F::slope(v)); }, dx,
+        x, dy);
   }
 }
 

@@ -2,6 +2,8 @@
 #define HWY_TARGET_INCLUDE "core/ops/cpu/cross_entropy.cpp"
 #include <hwy/foreach_target.h>
 // foreach_target.h comes first.
+#include <hwy/cache_control.h>
+
 #include "core/ops/cpu/lanes-inl.h"
 #include "core/ops/cpu/simd_math-inl.h"
 
@@ -34,43 +36,32 @@ HWY_BEFORE_NAMESPACE();
 namespace edgetrain::cpu {
 namespace HWY_NAMESPACE {
 
-// Per lane: the largest value so far and the sum of exp(x - largest). The sum is rescaled only when the
-// maximum grows, which stops soon after the start of a row.
-struct Running {
-  V maximum, sum;
-};
-
-HWY_INLINE void add(Running& running, V x) {
-  const D d;
-  if (!hn::AllFalse(d, hn::Gt(x, running.maximum))) {
-    const V grown = hn::Max(x, running.maximum);
-    running.sum = hn::Mul(running.sum, exp_of_difference(d, hn::Sub(running.maximum, grown)));
-    running.maximum = grown;
-  }
-  running.sum = hn::Add(running.sum, exp_of_difference(d, hn::Sub(x, running.maximum)));
-}
-
-HWY_INLINE Softmax total(const Running& running) {
-  const D d;
-  const V all = hn::MaxOfLanes(d, running.maximum);
-  const V scaled = hn::Mul(running.sum, exp_of_difference(d, hn::Sub(running.maximum, all)));
-  return {static_cast<double>(hn::GetLane(all)), static_cast<double>(hn::GetLane(hn::SumOfLanes(d, scaled)))};
-}
-
-Softmax softmax_of_chunk(const float* x, std::size_t n) {
+float maximum_of(const float* x, std::size_t n) {
   const D d;
   const std::size_t lanes = hn::Lanes(d);
-  // Finite, so that the first difference is not infinity minus infinity.
-  Running running{set(std::numeric_limits<float>::lowest()), hn::Zero(d)};
+  // Finite, so that a difference of two -infinity does not become NaN.
+  V most = set(std::numeric_limits<float>::lowest());
+  V other = most;
   std::size_t i = 0;
-  for (; i + lanes <= n; i += lanes) add(running, hn::LoadU(d, x + i));
-  if (i < n) {  // lanes past the end weigh nothing
-    HWY_ALIGN float tail[hn::MaxLanes(d)];
-    hn::Store(set(-std::numeric_limits<float>::infinity()), d, tail);
-    std::memcpy(tail, x + i, (n - i) * sizeof(float));
-    add(running, hn::Load(d, tail));
+  for (; i + 2 * lanes <= n; i += 2 * lanes) {
+    most = hn::Max(most, hn::LoadU(d, x + i));
+    other = hn::Max(other, hn::LoadU(d, x + i + lanes));
   }
-  return total(running);
+  float result = hn::GetLane(hn::MaxOfLanes(d, hn::Max(most, other)));
+  for (; i < n; ++i) result = std::max(result, x[i]);
+  return result;
+}
+
+// The maximum first, while the chunk stays in the first cache: an online maximum grows in most vectors of a
+// chunk, and each time the sum is rescaled.
+Softmax softmax_of_chunk(const float* x, std::size_t n) {
+  const float maximum = maximum_of(x, n);
+  const V shift = set(maximum);
+  const float sum = sum_lanes(n, [&](V so_far, std::size_t i, auto part) HWY_ATTR {
+    hwy::Prefetch(x + n + i);  // the next chunk comes while this one computes; what lies there is not touched
+    return hn::Add(so_far, keep(exp_of_difference(D(), hn::Sub(load(x + i, part), shift)), part));
+  });
+  return {static_cast<double>(maximum), static_cast<double>(sum)};
 }
 
 // Chunks keep the f32 sums short: one lane would otherwise add up the whole vocabulary.
@@ -96,7 +87,7 @@ void store_tail(V value, float* to, Tail tail) {
 template <typename T>
 void gradient(const float* x, std::size_t n, float maximum, float factor, T* dx) {
   const V shift = set(maximum), times = set(factor);
-  for_lanes(n, [&](std::size_t i, auto part) {
+  for_lanes(n, [&](std::size_t i, auto part) HWY_ATTR {
     const V value = hn::Mul(exp_of_difference(D(), hn::Sub(load(x + i, part), shift)), times);
     if constexpr (std::is_same_v<T, float> && std::is_same_v<decltype(part), Tail>) {
       store_tail(value, dx + i, part);

@@ -8,6 +8,7 @@
 #define EDGETRAIN_CORE_OPS_CPU_ELEMENTWISE_ONCE
 
 #include <algorithm>
+#include <array>
 
 #include "core/ops/cpu/elementwise.h"
 #include "core/ops/cpu/rectangles.h"
@@ -41,9 +42,8 @@ void add_rows(const Sum& t, Part rows, Part cols) {
     const A* a = t.a.row<A>(r) + cols.begin;
     const B* b = t.b.row<B>(r) + cols.begin;
     Y* y = t.y.row<Y>(r) + cols.begin;
-    for_lanes(static_cast<std::size_t>(cols.size()), [&](std::size_t i, auto part) HWY_ATTR {
-      store(hn::Add(load(a + i, part), load(b + i, part)), y + i, part);
-    });
+    map_lanes(
+        static_cast<std::size_t>(cols.size()), [](V u, V v) HWY_ATTR { return hn::Add(u, v); }, y, a, b);
   }
 }
 template <typename A, typename B>
@@ -76,14 +76,35 @@ void convert_rows_from(const Conversion& t, Part rows, Part cols) {
   }
 }
 
+// Rows [r, r + count) at once: a sum stays in its register for all of them. Each column still adds row by
+// row.
+constexpr std::int64_t kRowsAtOnce = 8;
+
+template <typename T>
+void bias_rows(const T* const* dy, std::int64_t count, float* db, std::size_t n) {
+  const std::size_t step = 2 * hn::Lanes(D());
+  std::size_t i = 0;
+  for (; i + step <= n; i += step) {
+    VPair sum = load_beside<T>(db + i);
+    for (std::int64_t k = 0; k < count; ++k) {
+      sum = apply([](V s, V g) HWY_ATTR { return hn::Add(s, g); }, sum, load_pair(dy[k] + i));
+    }
+    store_beside<T>(sum, db + i);
+  }
+  for (std::int64_t k = 0; k < count; ++k) {
+    for_lanes(n - i, [&](std::size_t j, auto part) HWY_ATTR {
+      store(hn::Add(load(db + i + j, part), load(dy[k] + i + j, part)), db + i + j, part);
+    });
+  }
+}
+
 template <typename T>
 void bias_columns(const BiasFold& t, Part cols) {
-  for (std::int64_t r = 0; r < t.dy.rows; ++r) {
-    const T* dy = t.dy.row<T>(r) + cols.begin;
-    float* db = t.db.as<float>() + cols.begin;
-    for_lanes(static_cast<std::size_t>(cols.size()), [&](std::size_t i, auto part) HWY_ATTR {
-      store(hn::Add(load(db + i, part), load(dy + i, part)), db + i, part);
-    });
+  for (std::int64_t r = 0; r < t.dy.rows; r += kRowsAtOnce) {
+    const std::int64_t count = std::min(kRowsAtOnce, t.dy.rows - r);
+    std::array<const T*, kRowsAtOnce> dy;
+    for (std::int64_t k = 0; k < count; ++k) dy[k] = t.dy.row<T>(r + k) + cols.begin;
+    bias_rows(dy.data(), count, t.db.as<float>() + cols.begin, static_cast<std::size_t>(cols.size()));
   }
 }
 

@@ -132,17 +132,15 @@ HWY_INLINE void store(V value, T* p, Tail tail) {
 
 // ---- two vectors at once ----
 //
-// Two neighbours in storage of 16 bits are one word of 32: the first is its low half, the second its high half.
-// Taken apart by a shift and a mask they never cross lanes, which a widening load and a narrowing store do. The
-// price is the order: `first` holds the even elements, `second` the odd ones.
+// Two neighbours in storage of 16 bits are one word of 32: the first is its low half, the second its high
+// half. Taken apart by a shift and a mask they never cross lanes, which a widening load and a narrowing store
+// do. The price is the order: `first` holds the even elements, `second` the odd ones.
 
 struct VPair {
   V first, second;
 };
 
-HWY_INLINE VPair load_pair(const float* p) {
-  return {hn::LoadU(D(), p), hn::LoadU(D(), p + hn::Lanes(D()))};
-}
+HWY_INLINE VPair load_pair(const float* p) { return {hn::LoadU(D(), p), hn::LoadU(D(), p + hn::Lanes(D()))}; }
 HWY_INLINE VPair load_pair(const Bf16* p) {
   const DU du;
   const auto both = hn::LoadU(du, reinterpret_cast<const std::uint32_t*>(p));
@@ -154,11 +152,41 @@ HWY_INLINE void store_pair(VPair pair, float* p) {
   hn::StoreU(pair.first, D(), p);
   hn::StoreU(pair.second, D(), p + hn::Lanes(D()));
 }
+/// As rounded_to_bf16, for results of arithmetic: there a NaN is quiet, and cut off it remains one.
+HWY_INLINE VBits rounded_result(V value) {
+  const DU du;
+  const auto bits = hn::BitCast(du, value);
+  const auto odd = hn::And(hn::ShiftRight<16>(bits), hn::Set(du, 1U));
+  const auto is_number = hn::RebindMask(du, hn::Eq(value, value));
+  return hn::Add(bits, hn::IfThenElseZero(is_number, hn::Add(odd, hn::Set(du, 0x7fffU))));
+}
+
+/// `pair` comes out of arithmetic, not straight from memory.
 HWY_INLINE void store_pair(VPair pair, Bf16* p) {
   const DU du;
-  const auto first = hn::ShiftRight<16>(rounded_to_bf16(pair.first));
-  const auto second = hn::And(rounded_to_bf16(pair.second), hn::Set(du, 0xffff0000U));
+  const auto first = hn::ShiftRight<16>(rounded_result(pair.first));
+  const auto second = hn::And(rounded_result(pair.second), hn::Set(du, 0xffff0000U));
   hn::StoreU(hn::Or(first, second), du, reinterpret_cast<std::uint32_t*>(p));
+}
+
+/// f32 beside elements of T: in the order of their pairs.
+template <typename T>
+HWY_INLINE VPair load_beside(const float* p) {
+  if constexpr (std::is_same_v<T, float>) {
+    return load_pair(p);
+  } else {
+    VPair pair;
+    hn::LoadInterleaved2(D(), p, pair.first, pair.second);
+    return pair;
+  }
+}
+template <typename T>
+HWY_INLINE void store_beside(VPair pair, float* p) {
+  if constexpr (std::is_same_v<T, float>) {
+    store_pair(pair, p);
+  } else {
+    hn::StoreInterleaved2(pair.first, pair.second, D(), p);
+  }
 }
 
 template <typename F, typename... P>
@@ -192,6 +220,32 @@ HWY_INLINE void map_lanes(std::size_t n, const F& f, Y* y, const X*... x) {
   }
   for (; i + lanes <= n; i += lanes) store(f(load(x + i, Full{})...), y + i, Full{});
   if (i < n) store(f(load(x + i, Tail{n - i})...), y + i, Tail{n - i});
+}
+
+/// Sum over i < n of terms of x[i]..., in four chains, pairs first. term(sum, part, x...) returns `sum` plus
+/// its terms, which must be zero past the end of a Tail, where x is zero. The order depends on n, T and the
+/// target alone.
+template <typename Term, typename T, typename... X>
+HWY_INLINE float sum_pairs(std::size_t n, const Term& term, const T* x, const X*... more) {
+  const D d;
+  const std::size_t lanes = hn::Lanes(d);
+  const auto add = [&](V& sum, auto part, auto... values) HWY_ATTR { sum = term(sum, part, values...); };
+  const auto add_pair = [&](VPair& sum, auto... pairs) HWY_ATTR {
+    add(sum.first, Full{}, pairs.first...);
+    add(sum.second, Full{}, pairs.second...);
+  };
+  VPair s0{hn::Zero(d), hn::Zero(d)}, s1 = s0;
+  std::size_t i = 0;
+  for (; i + 4 * lanes <= n; i += 4 * lanes) {
+    add_pair(s0, load_pair(x + i), load_pair(more + i)...);
+    add_pair(s1, load_pair(x + i + 2 * lanes), load_pair(more + i + 2 * lanes)...);
+  }
+  for (; i + lanes <= n; i += lanes) add(s0.first, Full{}, load(x + i, Full{}), load(more + i, Full{})...);
+  if (i < n) {
+    const Tail tail{n - i};
+    add(s0.second, tail, load(x + i, tail), load(more + i, tail)...);
+  }
+  return hn::GetLane(hn::SumOfLanes(d, hn::Add(hn::Add(s0.first, s0.second), hn::Add(s1.first, s1.second))));
 }
 
 /// Sum over i < n, in four interleaved chains (a single one waits for its own additions). term(sum, i, part)

@@ -8,6 +8,7 @@
 #ifndef EDGETRAIN_CORE_OPS_CPU_NORM_ONCE
 #define EDGETRAIN_CORE_OPS_CPU_NORM_ONCE
 
+#include <array>
 #include <cmath>
 
 #include "core/ops/cpu/norm.h"
@@ -122,21 +123,25 @@ void rms_weight_grad_columns(const RmsBackward& a, Part rows, Part cols) {
 template <typename T>
 void layer_forward(const T* x, const T* w, const T* b, T* y, float* mean, float* rstd, float eps,
                    std::size_t width) {
-  const float total = sum_lanes(
-      width, [&](V sum, std::size_t i, auto part) HWY_ATTR { return hn::Add(sum, load(x + i, part)); });
+  const float total = sum_pairs(
+      width, [](V sum, auto, V v) HWY_ATTR { return hn::Add(sum, v); }, x);
   *mean = total / static_cast<float>(width);
   const V centre = set(*mean);
   // Two passes: the difference of E[x^2] and E[x]^2 loses all digits where the mean is large.
-  const float squares = sum_lanes(width, [&](V sum, std::size_t i, auto part) HWY_ATTR {
-    const V v = keep(hn::Sub(load(x + i, part), centre), part);
-    return hn::MulAdd(v, v, sum);
-  });
+  const float squares = sum_pairs(
+      width,
+      [&](V sum, auto part, V v) HWY_ATTR {
+        const V apart = keep(hn::Sub(v, centre), part);
+        return hn::MulAdd(apart, apart, sum);
+      },
+      x);
   *rstd = 1.0F / std::sqrt(squares / static_cast<float>(width) + eps);
   const V factor = set(*rstd);
-  for_lanes(width, [&](std::size_t i, auto part) HWY_ATTR {
-    const V xhat = hn::Mul(hn::Sub(load(x + i, part), centre), factor);
-    store(hn::MulAdd(xhat, load(w + i, part), load(b + i, part)), y + i, part);
-  });
+  map_lanes(
+      width,
+      [&](V v, V weight, V bias)
+          HWY_ATTR { return hn::MulAdd(hn::Mul(hn::Sub(v, centre), factor), weight, bias); },
+      y, x, w, b);
 }
 
 // g = rstd * (dy w - mean(dy w) - xhat mean(dy w xhat)), xhat = (x - mean) rstd.
@@ -144,33 +149,61 @@ template <typename T>
 void layer_input_grad(const T* x, const T* w, float mean, float rstd, const T* dy, T* dx, bool accumulate,
                       std::size_t width) {
   const V centre = set(mean), factor = set(rstd);
-  const float total = sum_lanes(width, [&](V sum, std::size_t i, auto part) HWY_ATTR {
-    return hn::MulAdd(load(dy + i, part), load(w + i, part), sum);
-  });
-  const float dot = sum_lanes(width, [&](V sum, std::size_t i, auto part) HWY_ATTR {
-    const V xhat = hn::Mul(hn::Sub(load(x + i, part), centre), factor);
-    return hn::MulAdd(hn::Mul(load(dy + i, part), load(w + i, part)), xhat, sum);  // dy is zero past the end
-  });
-  const V shift = set(total / static_cast<float>(width)), pull = set(dot / static_cast<float>(width));
-  for_lanes(width, [&](std::size_t i, auto part) HWY_ATTR {
-    const V xhat = hn::Mul(hn::Sub(load(x + i, part), centre), factor);
-    const V gw = hn::Mul(load(dy + i, part), load(w + i, part));
-    V g = hn::Mul(factor, hn::NegMulAdd(pull, xhat, hn::Sub(gw, shift)));
-    if (accumulate) g = hn::Add(g, load(dx + i, part));
-    store(g, dx + i, part);
-  });
+  const float total = sum_pairs(
+      width, [](V sum, auto, V d, V weight) HWY_ATTR { return hn::MulAdd(d, weight, sum); }, dy, w);
+  const float dot = sum_pairs(
+      width,
+      [&](V sum, auto, V v, V d, V weight) HWY_ATTR {
+        return hn::MulAdd(hn::Mul(d, weight), hn::Sub(v, centre), sum);  // dy is zero past the end
+      },
+      x, dy, w);
+  const V shift = set(total / static_cast<float>(width));
+  const V pull = set(dot * rstd / static_cast<float>(width));
+  const auto grad = [&](V v, V d, V weight) HWY_ATTR {
+    const V xhat = hn::Mul(hn::Sub(v, centre), factor);
+    return hn::Mul(factor, hn::NegMulAdd(pull, xhat, hn::MulSub(d, weight, shift)));
+  };
+  if (accumulate) {
+    const auto added = [&](V v, V d, V weight, V old) HWY_ATTR { return hn::Add(grad(v, d, weight), old); };
+    map_lanes(width, added, dx, x, dy, w, static_cast<const T*>(dx));
+  } else {
+    map_lanes(width, grad, dx, x, dy, w);
+  }
 }
 
+// What row r gives to dw and db.
 template <typename T>
-void fold_layer_weight(const T* x, float mean, float rstd, const T* dy, float* dw, float* db,
-                       std::size_t width) {
-  const V centre = set(mean), factor = set(rstd);
-  for_lanes(width, [&](std::size_t i, auto part) HWY_ATTR {
-    const V xhat = hn::Mul(hn::Sub(load(x + i, part), centre), factor);
-    const V g = load(dy + i, part);
-    store(hn::MulAdd(g, xhat, load(dw + i, part)), dw + i, part);
-    store(hn::Add(load(db + i, part), g), db + i, part);
-  });
+struct LayerRow {
+  const T *x, *dy;
+  float mean, rstd;
+  HWY_INLINE V weight_term(V sum, V v, V g) const {
+    return hn::MulAdd(g, hn::Mul(hn::Sub(v, set(mean)), set(rstd)), sum);
+  }
+};
+
+// Several rows at once: their sums stay in registers. Each column still adds row by row.
+template <typename T>
+void fold_layer_weight(const LayerRow<T>* rows, std::int64_t count, float* dw, float* db, std::size_t n) {
+  const std::size_t step = 2 * hn::Lanes(D());
+  std::size_t i = 0;
+  for (; i + step <= n; i += step) {
+    VPair weight = load_beside<T>(dw + i), bias = load_beside<T>(db + i);
+    for (const LayerRow<T>* row = rows; row != rows + count; ++row) {
+      const VPair x = load_pair(row->x + i), dy = load_pair(row->dy + i);
+      weight = apply([row](V s, V v, V g) HWY_ATTR { return row->weight_term(s, v, g); }, weight, x, dy);
+      bias = apply([](V s, V g) HWY_ATTR { return hn::Add(s, g); }, bias, dy);
+    }
+    store_beside<T>(weight, dw + i);
+    store_beside<T>(bias, db + i);
+  }
+  for (const LayerRow<T>* row = rows; row != rows + count; ++row) {
+    for_lanes(n - i, [&](std::size_t j, auto part) HWY_ATTR {
+      const std::size_t at = i + j;
+      const V g = load(row->dy + at, part);
+      store(row->weight_term(load(dw + at, part), load(row->x + at, part), g), dw + at, part);
+      store(hn::Add(load(db + at, part), g), db + at, part);
+    });
+  }
 }
 
 template <typename T>
@@ -191,10 +224,16 @@ void layer_input_grad_rows(const LayerBackward& a, Part rows) {
 
 template <typename T>
 void layer_weight_grad_columns(const LayerBackward& a, Part rows, Part cols) {
-  for (std::int64_t r = rows.begin; r < rows.end; ++r) {
-    fold_layer_weight(a.x.row<T>(r) + cols.begin, *a.mean.row<float>(r), *a.rstd.row<float>(r),
-                      a.dy.row<T>(r) + cols.begin, a.dw.as<float>() + cols.begin,
-                      a.db.as<float>() + cols.begin, static_cast<std::size_t>(cols.size()));
+  constexpr std::int64_t kRowsAtOnce = 8;
+  for (std::int64_t r = rows.begin; r < rows.end; r += kRowsAtOnce) {
+    const std::int64_t count = std::min(kRowsAtOnce, rows.end - r);
+    std::array<LayerRow<T>, kRowsAtOnce> block;
+    for (std::int64_t k = 0; k < count; ++k) {
+      block[k] = {a.x.row<T>(r + k) + cols.begin, a.dy.row<T>(r + k) + cols.begin, *a.mean.row<float>(r + k),
+                  *a.rstd.row<float>(r + k)};
+    }
+    fold_layer_weight(block.data(), count, a.dw.as<float>() + cols.begin, a.db.as<float>() + cols.begin,
+                      static_cast<std::size_t>(cols.size()));
   }
 }
 

@@ -36,35 +36,54 @@ HWY_INLINE V64 load64(const Bf16* p) {
   return hn::PromoteTo(D64(), hn::BitCast(DFloat(), bits));
 }
 
-template <typename T>
-double grain_sum(const T* x) {
+struct Lanes {
   V64 sums[kVectors];
-  for (V64& sum : sums) sum = hn::Zero(D64());
-  for (std::int64_t i = 0; i < kSquareGrain; i += static_cast<std::int64_t>(kLanes64)) {
-    for (std::size_t k = 0; k < kVectors; ++k) {
-      const V64 value = load64(x + i + k * kWidth);
-      sums[k] = hn::Add(sums[k], hn::Mul(value, value));
-    }
+};
+
+template <typename T>
+HWY_INLINE void add_squares(Lanes& lanes, const T* x) {
+  for (std::size_t k = 0; k < kVectors; ++k) {
+    const V64 value = load64(x + k * kWidth);
+    lanes.sums[k] = hn::Add(lanes.sums[k], hn::Mul(value, value));
   }
-  HWY_ALIGN double lanes[kLanes64];
-  for (std::size_t k = 0; k < kVectors; ++k) hn::Store(sums[k], D64(), lanes + k * kWidth);
+}
+
+HWY_INLINE double total(const Lanes& lanes) {
+  HWY_ALIGN double sums[kLanes64];
+  for (std::size_t k = 0; k < kVectors; ++k) hn::Store(lanes.sums[k], D64(), sums + k * kWidth);
   for (std::size_t half = kLanes64 / 2; half > 0; half /= 2) {
-    for (std::size_t k = 0; k < half; ++k) lanes[k] += lanes[k + half];
+    for (std::size_t k = 0; k < half; ++k) sums[k] += sums[k + half];
   }
-  return lanes[0];
+  return sums[0];
+}
+
+// Several grains side by side: in one alone each addition would wait for the one before.
+template <std::int64_t kGrains, typename T>
+HWY_INLINE void grain_sums(const T* x, double* sums) {
+  Lanes grains[kGrains];
+  for (Lanes& grain : grains) {
+    for (V64& sum : grain.sums) sum = hn::Zero(D64());
+  }
+  for (std::int64_t i = 0; i < kSquareGrain; i += static_cast<std::int64_t>(kLanes64)) {
+    for (std::int64_t g = 0; g < kGrains; ++g) add_squares(grains[g], x + g * kSquareGrain + i);
+  }
+  for (std::int64_t g = 0; g < kGrains; ++g) sums[g] = total(grains[g]);
 }
 
 template <typename T>
-void grain_sums(const Tensor& x, const Tensor& sums, Part grains) {
-  for (std::int64_t i = grains.begin; i < grains.end; ++i) {
-    sums.as<double>()[i] = grain_sum(x.as<T>() + i * kSquareGrain);
+void all_grain_sums(const Tensor& x, const Tensor& sums, Part grains) {
+  constexpr std::int64_t kAtOnce = kVectors == 1 ? 2 : 1;  // narrow vectors are independent already
+  std::int64_t i = grains.begin;
+  for (; i + kAtOnce <= grains.end; i += kAtOnce) {
+    grain_sums<kAtOnce>(x.as<T>() + i * kSquareGrain, sums.as<double>() + i);
   }
+  for (; i < grains.end; ++i) grain_sums<1>(x.as<T>() + i * kSquareGrain, sums.as<double>() + i);
 }
 
 }  // namespace
 
 void GrainSums(const Tensor& x, const Tensor& sums, Part grains) {
-  x.dtype == Dtype::f32 ? grain_sums<float>(x, sums, grains) : grain_sums<Bf16>(x, sums, grains);
+  x.dtype == Dtype::f32 ? all_grain_sums<float>(x, sums, grains) : all_grain_sums<Bf16>(x, sums, grains);
 }
 
 // NOLINTNEXTLINE(google-readability-namespace-comments)

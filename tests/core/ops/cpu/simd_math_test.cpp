@@ -1,4 +1,5 @@
-// The error of softmax's e^x, over all floats that matter, on every instruction set of this machine.
+// The errors of softmax's e^x and of the activations' 2^x, over all floats that matter, on every instruction
+// set of this machine.
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "tests/core/ops/cpu/simd_math_test.cpp"
 #include <hwy/foreach_target.h>
@@ -12,6 +13,10 @@ namespace HWY_NAMESPACE {
 float exp_one(float x) {
   const hn::ScalableTag<float> d;
   return hn::GetLane(exp_of_difference(d, hn::Set(d, x)));
+}
+float exp2_one(float x) {
+  const hn::ScalableTag<float> d;
+  return hn::GetLane(exp2_of_negative<32>(d, hn::Set(d, x)));
 }
 
 // NOLINTNEXTLINE(google-readability-namespace-comments)
@@ -30,7 +35,9 @@ HWY_AFTER_NAMESPACE();
 
 namespace edgetrain::cpu {
 HWY_EXPORT(exp_one);
+HWY_EXPORT(exp2_one);
 float dispatched_exp(float x) { return HWY_DYNAMIC_DISPATCH(exp_one)(x); }
+float dispatched_exp2(float x) { return HWY_DYNAMIC_DISPATCH(exp2_one)(x); }
 }  // namespace edgetrain::cpu
 
 namespace edgetrain::testing {
@@ -72,6 +79,25 @@ TEST(ExpOfDifference, EdgesAreExact) {
     EXPECT_EQ(exp(-1e30F), 0.0F);
     EXPECT_EQ(exp(-87.31F), 0.0F);
     EXPECT_TRUE(std::isnan(exp(std::numeric_limits<float>::quiet_NaN())));
+  }
+  use_target(0);
+}
+
+// Down to -127.5: the factor 2^32 keeps what is below the smallest normal number.
+TEST(Exp2OfNegative, IsWithinTwoInTenMillionOnEveryTarget) {
+  for (const std::int64_t target : machine_targets()) {
+    use_target(target);
+    double worst = 0.0;
+    for (float x = -127.49F; x <= 0.0F; x += 7.3e-4F) {
+      const double expected = std::exp2(static_cast<double>(x) + 32.0);
+      worst = std::max(worst, std::abs(static_cast<double>(cpu::dispatched_exp2(x)) / expected - 1.0));
+    }
+    EXPECT_LE(worst, 2e-7);
+    EXPECT_GT(worst, 0.0);
+    EXPECT_EQ(cpu::dispatched_exp2(0.0F), 0x1p32F);
+    EXPECT_EQ(cpu::dispatched_exp2(-127.51F), 0.0F);
+    EXPECT_EQ(cpu::dispatched_exp2(-INFINITY), 0.0F);
+    EXPECT_EQ(cpu::dispatched_exp2(std::numeric_limits<float>::quiet_NaN()), 0.0F);
   }
   use_target(0);
 }

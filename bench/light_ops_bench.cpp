@@ -1,0 +1,232 @@
+// The operators that are not products, at the shapes of a GPT-2 124M step (2,048 rows), against the memory
+// bound.
+//   build/release/bin/light_ops_bench --benchmark_filter='Activation|Copy'
+// GB/s counts each operand once. Their roof is Copy of as many bytes: such operands lie in the last cache, as
+// they do in a step. Second number: threads.
+#include <benchmark/benchmark.h>
+
+#include <cstring>
+#include <functional>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "core/memory/pool.h"
+#include "core/ops/cpu/activation.h"
+#include "core/ops/cpu/cross_entropy.h"
+#include "core/ops/cpu/elementwise.h"
+#include "core/ops/cpu/norm.h"
+#include "core/ops/cpu/update.h"
+#include "core/tensor/bf16.h"
+
+namespace edgetrain {
+namespace {
+
+constexpr std::int64_t kRows = 2048, kHidden = 768, kInner = 3072, kVocab = 50257;
+
+Pool& pool() {
+  static Pool instance(Tier::device, std::int64_t{16} << 30);
+  return instance;
+}
+
+constexpr std::size_t kNormals = 10007;
+const std::vector<float>& normals() {
+  static const std::vector<float> numbers = [] {
+    std::mt19937 random(1);
+    std::normal_distribution<float> normal(0.0F, 1.5F);
+    std::vector<float> made(kNormals);
+    for (float& value : made) value = normal(random);
+    return made;
+  }();
+  return numbers;
+}
+
+/// A matrix of normal numbers, the same ones over and over; integers are zero.
+class Filled {
+ public:
+  Filled(Dtype dtype, std::int64_t rows, std::int64_t cols)
+      : arena_(pool().reserve(Category::activations, rows * cols * size_of(dtype), "bench")),
+        tensor_(matrix(arena_.data(), rows, cols, dtype)) {
+    std::memset(tensor_.data, 0, static_cast<std::size_t>(tensor_.bytes()));
+    for (std::int64_t i = 0; i < tensor_.numel(); ++i) {
+      const float value = normals()[static_cast<std::size_t>(i) % kNormals];
+      if (dtype == Dtype::f32) tensor_.as<float>()[i] = value;
+      if (dtype == Dtype::bf16) tensor_.as<std::uint16_t>()[i] = bf16_from_float(value);
+    }
+  }
+  [[nodiscard]] Tensor tensor() const { return tensor_; }
+
+ private:
+  Arena arena_;
+  Tensor tensor_;
+};
+
+using Call = std::function<void(const cpu::CpuEnv&)>;
+
+/// `bytes` is what the call must move: each operand once.
+void measure(benchmark::State& state, std::int64_t bytes, const Call& call) {
+  Workspace none;
+  const cpu::CpuEnv env{none, static_cast<int>(state.range(0))};
+  call(env);
+  for (auto _ : state) call(env);
+  state.counters["GB/s"] =
+      benchmark::Counter(static_cast<double>(bytes) * 1e-9 * static_cast<double>(state.iterations()),
+                         benchmark::Counter::kIsRate);
+}
+
+void run_copy(benchmark::State& state, Dtype dtype) {
+  const Filled x(dtype, kRows, kInner), y(dtype, kRows, kInner);
+  measure(state, 2 * x.tensor().bytes(),
+          [&](const cpu::CpuEnv& env) { cpu::copy(env, x.tensor(), y.tensor()); });
+}
+
+void run_activation(benchmark::State& state, Activation f, Dtype dtype) {
+  const Filled x(dtype, kRows, kInner), y(dtype, kRows, kInner);
+  measure(state, 2 * x.tensor().bytes(),
+          [&](const cpu::CpuEnv& env) { cpu::activation(env, f, x.tensor(), y.tensor()); });
+}
+
+void run_activation_backward(benchmark::State& state, Activation f, Dtype dtype) {
+  const Filled x(dtype, kRows, kInner), dy(dtype, kRows, kInner);
+  measure(state, 3 * x.tensor().bytes(), [&](const cpu::CpuEnv& env) {
+    cpu::activation_backward(env, f, x.tensor(), dy.tensor(), dy.tensor());
+  });
+}
+
+void run_swiglu(benchmark::State& state, Dtype dtype) {
+  const Filled gate(dtype, kRows, kInner), up(dtype, kRows, kInner), y(dtype, kRows, kInner);
+  measure(state, 3 * y.tensor().bytes(),
+          [&](const cpu::CpuEnv& env) { cpu::swiglu(env, gate.tensor(), up.tensor(), y.tensor()); });
+}
+
+void run_swiglu_backward(benchmark::State& state, Dtype dtype) {
+  const Filled gate(dtype, kRows, kInner), up(dtype, kRows, kInner), dy(dtype, kRows, kInner);
+  const Filled dgate(dtype, kRows, kInner), dup(dtype, kRows, kInner);
+  measure(state, 5 * dy.tensor().bytes(), [&](const cpu::CpuEnv& env) {
+    cpu::swiglu_backward(env, gate.tensor(), up.tensor(), dy.tensor(), dgate.tensor(), dup.tensor());
+  });
+}
+
+void run_cross_entropy(benchmark::State& state, Dtype gradient) {
+  const Filled logits(Dtype::f32, 512, kVocab), targets(Dtype::i32, 512, 1);
+  const Filled loss(Dtype::f32, 512, 1), dlogits(gradient, 512, kVocab);
+  measure(state, logits.tensor().bytes() + dlogits.tensor().bytes(), [&](const cpu::CpuEnv& env) {
+    cpu::cross_entropy(env, logits.tensor(), targets.tensor(), loss.tensor(), dlogits.tensor(), 1.0F);
+  });
+}
+
+struct NormOperands {
+  explicit NormOperands(Dtype dtype)
+      : x(dtype, kRows, kHidden),
+        w(dtype, 1, kHidden),
+        b(dtype, 1, kHidden),
+        y(dtype, kRows, kHidden),
+        dx(dtype, kRows, kHidden),
+        mean(Dtype::f32, kRows, 1),
+        rstd(Dtype::f32, kRows, 1),
+        dw(Dtype::f32, 1, kHidden),
+        db(Dtype::f32, 1, kHidden) {}
+  Filled x, w, b, y, dx, mean, rstd, dw, db;
+};
+
+void run_norm(benchmark::State& state, bool layer, Dtype dtype) {
+  const NormOperands o(dtype);
+  measure(state, 2 * o.x.tensor().bytes(), [&](const cpu::CpuEnv& env) {
+    if (layer) {
+      cpu::layer_norm(env, o.x.tensor(), o.w.tensor(), o.b.tensor(), 1e-5F, o.y.tensor(), o.mean.tensor(),
+                      o.rstd.tensor());
+    } else {
+      cpu::rms_norm(env, o.x.tensor(), o.w.tensor(), 1e-5F, o.y.tensor(), o.rstd.tensor());
+    }
+  });
+}
+
+void run_norm_backward(benchmark::State& state, bool layer, Dtype dtype) {
+  const NormOperands o(dtype);
+  measure(state, 4 * o.x.tensor().bytes(), [&](const cpu::CpuEnv& env) {  // dx is read and written
+    if (layer) {
+      cpu::layer_norm_backward(env, o.x.tensor(), o.w.tensor(), o.mean.tensor(), o.rstd.tensor(),
+                               o.y.tensor(), o.dx.tensor(), /*accumulate=*/true, o.dw.tensor(), o.db.tensor(),
+                               0.0F);
+    } else {
+      cpu::rms_norm_backward(env, o.x.tensor(), o.w.tensor(), o.rstd.tensor(), o.y.tensor(), o.dx.tensor(),
+                             /*accumulate=*/true, o.dw.tensor(), 0.0F);
+    }
+  });
+}
+
+void run_bias_backward(benchmark::State& state, Dtype dtype, std::int64_t cols) {
+  const Filled dy(dtype, kRows, cols), db(Dtype::f32, 1, cols);
+  measure(state, dy.tensor().bytes(),
+          [&](const cpu::CpuEnv& env) { cpu::bias_backward(env, dy.tensor(), db.tensor(), 1.0F); });
+}
+
+void run_add(benchmark::State& state, Dtype dtype) {
+  const Filled a(dtype, kRows, kHidden), b(dtype, kRows, kHidden);
+  measure(state, 3 * a.tensor().bytes(),
+          [&](const cpu::CpuEnv& env) { cpu::add(env, a.tensor(), b.tensor(), b.tensor()); });
+}
+
+void run_sum_squares(benchmark::State& state, Dtype dtype) {
+  constexpr std::int64_t kGrains = 20000;  // 80 MB of f32
+  const Filled x(dtype, 1, kGrains * 1024), sums(Dtype::f64, 1, kGrains);
+  measure(state, x.tensor().bytes(),
+          [&](const cpu::CpuEnv& env) { cpu::sum_squares(env, x.tensor(), sums.tensor()); });
+}
+
+void add(const std::string& name, const std::function<void(benchmark::State&)>& body) {
+  for (const int threads : {1, 2}) {
+    benchmark::RegisterBenchmark(name.c_str(), body)
+        ->Arg(threads)
+        ->Unit(benchmark::kMillisecond)
+        ->UseRealTime();
+  }
+}
+
+void add_activations(Dtype dtype, const std::string& suffix) {
+  for (const auto& [f, name] : {std::pair{Activation::gelu_tanh, "gelu_tanh"},
+                                {Activation::gelu_erf, "gelu_erf"},
+                                {Activation::silu, "silu"},
+                                {Activation::relu, "relu"}}) {
+    add("Activation/" + std::string(name) + suffix,
+        [f = f, dtype](benchmark::State& state) { run_activation(state, f, dtype); });
+    add("ActivationBackward/" + std::string(name) + suffix,
+        [f = f, dtype](benchmark::State& state) { run_activation_backward(state, f, dtype); });
+  }
+  add("Swiglu" + suffix, [dtype](benchmark::State& state) { run_swiglu(state, dtype); });
+  add("SwigluBackward" + suffix, [dtype](benchmark::State& state) { run_swiglu_backward(state, dtype); });
+}
+
+void add_norms(Dtype dtype, const std::string& suffix) {
+  for (const bool layer : {true, false}) {
+    const std::string name = layer ? "LayerNorm" : "RmsNorm";
+    add(name + suffix, [=](benchmark::State& state) { run_norm(state, layer, dtype); });
+    add(name + "Backward" + suffix, [=](benchmark::State& state) { run_norm_backward(state, layer, dtype); });
+  }
+}
+
+void add_all() {
+  for (const Dtype dtype : {Dtype::bf16, Dtype::f32}) {
+    const std::string suffix = "/" + std::string(name_of(dtype));
+    add("Copy" + suffix, [dtype](benchmark::State& state) { run_copy(state, dtype); });
+    add_activations(dtype, suffix);
+    add_norms(dtype, suffix);
+    add("CrossEntropy" + suffix, [dtype](benchmark::State& state) { run_cross_entropy(state, dtype); });
+    for (const std::int64_t cols : {kHidden, 3 * kHidden, kInner}) {
+      add("BiasBackward/" + std::to_string(cols) + suffix,
+          [=](benchmark::State& state) { run_bias_backward(state, dtype, cols); });
+    }
+    add("Add" + suffix, [dtype](benchmark::State& state) { run_add(state, dtype); });
+    add("SumSquares" + suffix, [dtype](benchmark::State& state) { run_sum_squares(state, dtype); });
+  }
+}
+
+}  // namespace
+}  // namespace edgetrain
+
+int main(int argc, char** argv) {
+  benchmark::Initialize(&argc, argv);
+  edgetrain::add_all();
+  benchmark::RunSpecifiedBenchmarks();
+  return 0;
+}
