@@ -99,12 +99,16 @@ Request UpdateHandler::issue(const Instr& instr, std::size_t) {
 }
 
 void UpdateHandler::norm(const Instr& instr) {
-  const Range range = norms_(instr.target);
-  if (range.size() == 0) return;
   const ScratchBinding scratch(program_, instr, arena_, workspace_);
+  add_squares(instr.target, norms_(instr.target));
+  scratch.require_used();
+}
+
+void UpdateHandler::add_squares(int bucket, const Range& range) {
+  if (range.size() == 0) return;
   const ScratchScope scope(workspace_);
   const Tensor sums = workspace_.take(Dtype::f64, 1, range.size() / kGrain);
-  ops_.sum_squares(grad_of(instr.target, range), sums);
+  ops_.sum_squares(grad_of(bucket, range), sums);
   agreement_->add_squares(sums);
 }
 

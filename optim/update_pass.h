@@ -57,6 +57,7 @@ class UpdateHandler final : public Handler {
 
  private:
   void norm(const Instr& instr);
+  void add_squares(int bucket, const Range& range);
   void update(int bucket);
   [[nodiscard]] Tensor grad_of(int bucket, const Range& range) const;
   [[nodiscard]] std::vector<DecayRange> decay_ranges(const Bucket& bucket, const Range& range) const;

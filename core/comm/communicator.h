@@ -1,7 +1,8 @@
 // The interface of a group of ranks that exchange data. Implementations: parallel/comm (host), dry, one rank.
 //
 // Why a CommCall is data and not a virtual per operation: the dry device records it, the planner prices it,
-// debug builds compare it call by call, the flight record stamps it; all without knowing the operations.
+// ranks compare what they are about to do (always inside a node, HostCommOptions::check_calls between nodes),
+// the flight record stamps it; all without knowing the operations.
 #pragma once
 
 #include <cstdint>

@@ -16,7 +16,6 @@ namespace edgetrain {
 namespace {
 
 constexpr std::int64_t kBufferBytes = 32 << 10;  // on the stack; a multiple of every element size
-constexpr std::int64_t kMaxIndexBytes = 64 << 20;
 constexpr std::string_view kIndexSuffix = ".index.json";
 
 using Buffer = std::array<std::byte, kBufferBytes>;
@@ -32,15 +31,6 @@ std::filesystem::path file_of_folder(const std::filesystem::path& folder) {
   refuse(folder, "holds neither model.safetensors nor model.safetensors.index.json");
 }
 
-// Names that come out of an index must stay in its folder.
-bool is_plain_name(std::string_view name) {
-  const auto plain = [](char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' ||
-           c == '_' || c == '-';
-  };
-  return !name.empty() && name != "." && name != ".." && std::all_of(name.begin(), name.end(), plain);
-}
-
 std::string read_header_text(const FileReader& file) {
   const std::string origin = file.path().string();
   std::array<std::byte, 8> field{};
@@ -51,21 +41,6 @@ std::string read_header_text(const FileReader& file) {
   std::string text(static_cast<std::size_t>(safetensors_header_bytes(length, file.size(), origin)), '\0');
   file.read_at(8, std::as_writable_bytes(std::span(text)));
   return text;
-}
-
-std::map<std::string, std::string> weight_map(const Json& index, const std::filesystem::path& path) {
-  const Json* map = index.find("weight_map");
-  if (map == nullptr || map->object() == nullptr) refuse(path, "no object weight_map");
-  std::map<std::string, std::string> file_of;
-  for (const JsonMember& member : *map->object()) {
-    const auto* name = member.value.string();
-    if (name == nullptr || !is_plain_name(*name)) {
-      refuse(path, fmt::format("weight_map {}: {} is no plain file name of this folder",
-                               json_quoted(member.key), member.value.text()));
-    }
-    file_of[member.key] = *name;
-  }
-  return file_of;
 }
 
 // Elements [begin, begin + n) of a stored run, converted, through a small buffer unless the types are equal.
@@ -116,18 +91,14 @@ void SafetensorsReader::add_file(const std::filesystem::path& path, Symlinks sym
 }
 
 void SafetensorsReader::open_index(const std::filesystem::path& path) {
-  const Json index =
-      Json::parse(read_whole_file(path, kMaxIndexBytes), path.string(),
-                  {.max_bytes = kMaxIndexBytes, .max_values = std::size_t{4} << 20, .max_depth = 8});
-  const auto file_of = weight_map(index, path);
+  const auto index = parse_safetensors_index(read_whole_file(path, kMaxIndexBytes), path.string());
   std::set<std::string> names;
-  for (const auto& [tensor, file] : file_of) names.insert(file);
+  for (const auto& [tensor, file] : index.file_of) names.insert(file);
   for (const std::string& name : names) add_file(path.parent_path() / name, Symlinks::refuse);
-  check_index(path, index, file_of);
+  check_index(path, index);
 }
 
-void SafetensorsReader::check_index(const std::filesystem::path& path, const Json& index,
-                                    const std::map<std::string, std::string>& file_of) {
+void SafetensorsReader::check_index(const std::filesystem::path& path, const SafetensorsIndex& index) {
   std::map<std::string_view, std::string> holder;
   std::int64_t total = 0;
   for (std::size_t i = 0; i < entries_.size(); ++i) {
@@ -136,23 +107,20 @@ void SafetensorsReader::check_index(const std::filesystem::path& path, const Jso
     if (!holder.emplace(entries_[i].name, file).second) {
       refuse(path, fmt::format("tensor {} lies in two files", json_quoted(entries_[i].name)));
     }
-    if (!file_of.contains(entries_[i].name)) {
+    if (!index.file_of.contains(entries_[i].name)) {
       warnings_.push_back(fmt::format("{}: tensor {} of {} is not in the index", path.string(),
                                       json_quoted(entries_[i].name), file));
     }
   }
-  for (const auto& [tensor, file] : file_of) {
+  for (const auto& [tensor, file] : index.file_of) {
     const auto found = holder.find(tensor);
     if (found == holder.end() || found->second != file) {
       refuse(path, fmt::format("tensor {} is not in {}, where the index has it", json_quoted(tensor), file));
     }
   }
-  const Json* metadata = index.find("metadata");
-  const Json* claimed = metadata == nullptr ? nullptr : metadata->find("total_size");
-  double bytes = 0.0;
-  if (claimed != nullptr && claimed->number(bytes) && bytes != static_cast<double>(total)) {
+  if (index.total_size && *index.total_size != static_cast<double>(total)) {
     warnings_.push_back(fmt::format("{}: total_size is {}, the tensors have {} bytes", path.string(),
-                                    claimed->text(), total));
+                                    *index.total_size, total));
   }
 }
 

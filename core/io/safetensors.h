@@ -14,6 +14,7 @@
 
 #include "core/io/file.h"
 #include "core/io/safetensors_header.h"
+#include "core/io/safetensors_index.h"
 #include "core/model/tile.h"
 #include "core/tensor/tensor.h"
 
@@ -48,8 +49,7 @@ class SafetensorsReader {
   };
   void add_file(const std::filesystem::path& path, Symlinks symlinks);
   void open_index(const std::filesystem::path& path);
-  void check_index(const std::filesystem::path& path, const class Json& index,
-                   const std::map<std::string, std::string>& file_of);
+  void check_index(const std::filesystem::path& path, const SafetensorsIndex& index);
   void sort_entries();
   [[nodiscard]] std::size_t index_of(std::string_view name) const;
 

@@ -25,6 +25,8 @@ struct HfConfig {
   ModelConfig model;                    // complete only if there are no problems
   std::vector<ConfigProblem> problems;  // all of them
   std::vector<ConfigProblem> warnings;
+  std::vector<std::string> unknown;  // keys that nobody has heard of; each has a warning too
+  std::vector<std::string> read;     // keys that this family reads, in ascending order
 };
 
 /// Reads the text of a config.json, or of a job's inline `model.config`. Error(data) for text that is no JSON

@@ -186,6 +186,7 @@ void check_key(const JsonMember& member, HfFields& fields) {
     fields.warn(member.key, "names Python code that may compute something else; it is not run");
   } else if (!contains(kHarmlessKeys, member.key)) {
     fields.warn(member.key, "is unknown and was ignored");
+    fields.result().unknown.push_back(member.key);
   }
 }
 
@@ -195,6 +196,7 @@ void check_other_keys(HfFields& fields) {
   for (const JsonMember& member : *fields.object().object()) {
     if (!fields.known().contains(member.key)) check_key(member, fields);
   }
+  fields.result().read.assign(fields.known().begin(), fields.known().end());
 }
 
 }  // namespace edgetrain

@@ -1,6 +1,7 @@
 // From objects to addresses, and an instruction's own workspace.
 #pragma once
 
+#include "core/base/error.h"
 #include "core/memory/pool.h"
 #include "core/program/program.h"
 
@@ -21,12 +22,12 @@ namespace edgetrain {
 }
 
 /// Binds a workspace to the instruction's scratch for the scope's life. Taking more than was rehearsed
-/// throws; at the end of the scope the run's peak must equal the rehearsal's, which is the contract that plan
-/// equals run.
+/// throws, and so does require_used() after taking less: in every build, since plan equals run is a contract
+/// and the check is one comparison.
 class ScratchBinding {
  public:
   ScratchBinding(const Program& program, const Instr& instr, std::byte* arena, Workspace& workspace)
-      : workspace_(workspace) {
+      : instr_(instr), workspace_(workspace) {
     const int object = scratch_of(program, instr, Kind::workspace);
     planned_ = object < 0 ? 0 : program.objects[static_cast<std::size_t>(object)].bytes;
     workspace.rebind(object < 0 ? arena : address_of(program, object, arena), planned_);
@@ -34,10 +35,14 @@ class ScratchBinding {
   ScratchBinding(const ScratchBinding&) = delete;
   ScratchBinding& operator=(const ScratchBinding&) = delete;
   ~ScratchBinding() = default;
-  /// Bytes that the plan set aside and the run did not take: 0, or dry and real have drifted apart.
-  [[nodiscard]] std::int64_t unused() const { return planned_ - workspace_.peak(); }
+  /// Call at the end of the instruction. Throws Error(internal) unless it took all that was planned.
+  void require_used() const {
+    ET_CHECK(workspace_.peak() == planned_, "{} {}: {} bytes of scratch were planned, {} taken",
+             name_of(instr_.verb), instr_.target, planned_, workspace_.peak());
+  }
 
  private:
+  const Instr& instr_;
   Workspace& workspace_;
   std::int64_t planned_ = 0;
 };

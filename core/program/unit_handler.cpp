@@ -21,8 +21,7 @@ UnitHandler::UnitHandler(const ModelLayout& layout, const Program& program, std:
 Request UnitHandler::issue(const Instr& instr, std::size_t) {
   const ScratchBinding scratch(program_, instr, arena_, workspace_);
   run(instr);
-  ET_CHECK(scratch.unused() == 0, "{} {}: {} bytes of scratch were planned and not taken",
-           name_of(instr.verb), instr.target, scratch.unused());
+  scratch.require_used();
   return {};
 }
 

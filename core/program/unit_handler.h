@@ -1,8 +1,8 @@
 // Runs units: forward, backward and fold instructions, on real memory or dry.
 //
 // Dry and real are the same code with another base address, other operators and other communicators.
-// rehearse() learns an instruction's transcript by running it dry; issue() runs it on the arena. In debug
-// builds issue() checks that the run took exactly the scratch that the rehearsal did.
+// rehearse() learns an instruction's transcript by running it dry; issue() runs it on the arena, and checks,
+// in every build, that the run took exactly the scratch that the rehearsal did.
 #pragma once
 
 #include <functional>

@@ -23,7 +23,7 @@ constexpr std::array kVerbs = {
     VerbHelp{"inspect", CommandVerb::inspect, "PATH",
              "what a model folder, a checkpoint or a data set holds"},
     VerbHelp{"bench", CommandVerb::bench, "WHAT [job.yaml] [key=value ...]",
-             "measure, e.g. `bench step job.yaml` or `bench gemm`"},
+             "`bench step job.yaml`: where the time of a step goes"},
     VerbHelp{"explain", CommandVerb::explain, "[KEY]",
              "what a key means, accepts and defaults to; all keys without KEY"},
     VerbHelp{"init", CommandVerb::init, "[FILE]",

@@ -10,14 +10,18 @@
 
 namespace edgetrain {
 
+/// What a process takes outside all pools, without the shared memory of communicators: 20 MiB were measured
+/// at most, 12 are reserve. By component: docs/proofs.md, "Memory".
+inline constexpr std::int64_t kProcessOverheadBytes = std::int64_t{32} << 20;
+
 struct Facts {
   std::optional<std::int64_t> world_size;  // ranks; empty: not known yet
   std::int64_t ranks_on_node = 1;
-  std::int64_t cores = 1;                      // that this process may run on
-  std::int64_t ranks_on_cores = 1;             // that share these cores
-  std::int64_t available_memory = 0;           // bytes on this node; 0: unknown
-  std::optional<std::int64_t> memory_limit;    // bytes: the cgroup's, where there is one
-  std::int64_t overhead_bytes = 192LL << 20U;  // of a rank outside all pools: MPI, oneDNN, threads, code
+  std::int64_t cores = 1;                               // that this process may run on
+  std::int64_t ranks_on_cores = 1;                      // that share these cores
+  std::int64_t available_memory = 0;                    // bytes on this node; 0: unknown
+  std::optional<std::int64_t> memory_limit;             // bytes: the cgroup's, where there is one
+  std::int64_t overhead_bytes = kProcessOverheadBytes;  // of a rank outside all pools
   bool multiplies_bf16 = false;
   std::vector<std::string> presets;  // names that model.preset accepts; empty: not checked
 };

@@ -118,7 +118,7 @@ std::string bench_step(PreparedRun& prepared, Communicator& replicas, Communicat
        {}},
       true);
   fill_weights(plan.train().layout, plan.train().program, engine.arena(), plan.replication(),
-               random_weights(1));
+               random_weights(1), spec.threads);
   const auto tokens = static_cast<double>(*prepared.job().train.global_batch_size * spec.seq_len);
   const auto scale = static_cast<float>(1.0 / tokens);
   std::vector<double> seconds;

@@ -7,8 +7,8 @@
 
 namespace edgetrain {
 
-/// Takes about 0.2 s: square products of 768 in `dtype` on `threads` threads, the best of several, and a copy
-/// of of 32 MiB. The link rates are those of a copy through shared memory: half of the copy's bandwidth.
+/// Takes about 0.2 s: square products of 768 in `dtype` on `threads` threads, the best of several, and then a
+/// copy of 8 MiB. The link rates are those of a copy through shared memory: half of the copy's bandwidth.
 [[nodiscard]] Rates measure_rates(Dtype dtype, int threads);
 
 }  // namespace edgetrain

@@ -61,7 +61,8 @@ std::string plan_text(const PreparedRun& run) {
   if (plan.mesh().size() > 1)
     text +=
         fmt::format("traffic   {} per rank and step: {}\n", human_bytes(plan.sent_per_step()), traffic(plan));
-  text += fmt::format("budget    {} of device memory per rank\n", human_bytes(run.device_cap()));
+  text += fmt::format("budget    {} of device memory per rank; at most {} ({} bytes) outside the pools\n",
+                      human_bytes(run.device_cap()), human_bytes(run.overhead_bytes), run.overhead_bytes);
   text += memory_table(plan);
   for (const auto& decision : run.resolved.decisions) {
     text += fmt::format("auto      {}: {} ({})\n", decision.key, decision.value, decision.reason);

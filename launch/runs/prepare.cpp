@@ -1,11 +1,14 @@
 #include "launch/runs/prepare.h"
 
 #include <algorithm>
+#include <iterator>
 
 #include "core/base/error.h"
 #include "core/model/hf_config.h"
 #include "core/model/presets.h"
 #include "launch/job/check.h"
+#include "launch/runs/model_choice.h"
+#include "launch/runs/overhead.h"
 #include "launch/runs/plan_text.h"
 #include "launch/runs/run_output.h"
 #include "parallel/comm/host_cost.h"
@@ -22,18 +25,13 @@ Facts facts_of(const Place& place) {
   Facts facts = probe_machine();
   facts.world_size = place.world;
   facts.ranks_on_node = facts.ranks_on_cores = place.ranks_on_node;
+  facts.overhead_bytes = overhead_bytes(place);
   for (const auto& [name, config] : model_presets()) facts.presets.push_back(name);
   return facts;
 }
 
 void refuse(std::span<const Problem> problems) {
   if (!problems.empty()) throw JobError(format(problems));
-}
-
-ModelConfig model_of(const ModelSelection& selection, std::vector<std::string>& warnings) {
-  if (!selection.path.empty()) return load_hf_config(selection.path, warnings);
-  if (!selection.preset.empty()) return model_presets().at(selection.preset);
-  return model_config_from_inline(selection.config.json, "model.config", warnings);
 }
 
 std::int64_t loss_chunk_rows(const ModelConfig& model, std::int64_t rows) {
@@ -102,12 +100,15 @@ PreparedRun prepare_run(const std::string& job_path, const std::vector<Override>
   const ParsedJob parsed = parse_job_file(job_path, overrides);
   refuse(parsed.problems);
   const Facts facts = facts_of(place);
-  refuse(check(parsed, facts));
+  auto problems = check(parsed, facts);
+  std::ranges::move(check_inline_model(parsed), std::back_inserter(problems));
+  refuse(problems);
   PreparedRun run;
-  run.model = model_of(parsed.job.model, run.warnings);
+  run.model = chosen_model(parsed.job.model, run.warnings);
   refuse(check_model_fits(parsed, run.model));
   run.model_json = to_config_json(run.model);
   run.resolved = resolve(parsed, facts);
+  run.overhead_bytes = facts.overhead_bytes;
   run.plan = std::make_unique<RankPlan>(spec_of(run.job(), run.model, place), rule_of(run.job().optimizer),
                                         host_comm_cost(place));
   const auto defects = run.plan->verify();

@@ -24,6 +24,7 @@ struct PreparedRun {
   ModelConfig model;
   std::string model_json;             // config.json of the model
   std::vector<std::string> warnings;  // for the banner
+  std::int64_t overhead_bytes = 0;    // C: see overhead.h
   std::unique_ptr<RankPlan> plan;
   [[nodiscard]] const Job& job() const { return resolved.job; }
   [[nodiscard]] std::int64_t device_cap() const { return job().memory.device->count; }

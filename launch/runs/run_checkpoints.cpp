@@ -10,6 +10,7 @@ namespace edgetrain {
 namespace {
 
 constexpr std::string_view kMaster = "master";
+constexpr int kReaderThreads = 1;  // a CheckpointReader has one open file and one buffer
 
 // The tile of `memory`, whose element 0 is tile.at == 0.
 Tensor tile_of(const Tensor& memory, const Tile& tile) {
@@ -61,6 +62,8 @@ std::filesystem::path RunCheckpoints::save(const RunPosition& position) {
   meta.set("seed", static_cast<std::int64_t>(identity_.seed));
   meta.set("optimizer", identity_.optimizer);
   meta.set("model", identity_.model_json);
+  meta.set("data_tokens", identity_.data.tokens);
+  meta.set("data_xxh3_128", hex_of(identity_.data.hash));
   writer.set_meta(meta.text());
   auto path = writer.commit();
   if (world_.rank() == 0) (void)keep_latest(folder_, position.step, keep_latest_);
@@ -98,11 +101,12 @@ RunPosition RunCheckpoints::load(const std::filesystem::path& path) const {
   auto reader = CheckpointReader::open(path);
   check_identity(reader.meta(), path);
   const auto& layout = plan_.train().layout;
-  fill_weights(layout, plan_.train().program, arena_, plan_.replication(),
-               [&reader](const ParamSpec& spec, const Tile& tile, std::span<float> values) {
-                 reader.read(spec.name, kMaster, tile,
-                             matrix(values.data(), tile.rows, tile.cols, Dtype::f32));
-               });
+  fill_weights(
+      layout, plan_.train().program, arena_, plan_.replication(),
+      [&reader](const ParamSpec& spec, const Tile& tile, std::span<float> values) {
+        reader.read(spec.name, kMaster, tile, matrix(values.data(), tile.rows, tile.cols, Dtype::f32));
+      },
+      kReaderThreads);
   for (int b = 0; b < static_cast<int>(layout.buckets().size()); ++b) read_bucket(reader, b);
   return {integer(reader.meta(), "step", path), integer(reader.meta(), "next_sample", path),
           integer(reader.meta(), "optimizer_step", path)};
@@ -136,6 +140,13 @@ void RunCheckpoints::check_identity(const Json& meta, const std::filesystem::pat
   if (text(meta, "model") != identity_.model_json) refuse("model", text(meta, "model"), identity_.model_json);
   const auto seed = static_cast<std::uint64_t>(integer(meta, "seed", path));
   if (seed != identity_.seed) refuse("seed", std::to_string(seed), std::to_string(identity_.seed));
+  // The position in the order of data means nothing in another data set.
+  DataFingerprint data{integer(meta, "data_tokens", path), {}};
+  if (!hash_from_hex(text(meta, "data_xxh3_128"), data.hash)) {
+    throw Error(ErrorClass::data,
+                fmt::format("{}: the checkpoint does not say its data_xxh3_128", path.string()));
+  }
+  if (data != identity_.data) refuse("data of", describe(data), describe(identity_.data));
 }
 
 }  // namespace edgetrain

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "core/comm/communicator.h"
+#include "core/data/fingerprint.h"
 #include "core/io/tensor_store.h"
 #include "launch/runs/rank_plan.h"
 
@@ -30,6 +31,7 @@ class RunCheckpoints {
     std::uint64_t seed = 0;
     std::string optimizer;
     std::string model_json;  // config.json of the model
+    DataFingerprint data;
   };
   RunCheckpoints(std::filesystem::path folder, int keep_latest, Identity identity, const RankPlan& plan,
                  std::byte* arena, Communicator& world);
@@ -44,8 +46,8 @@ class RunCheckpoints {
     std::vector<std::string> skipped;
   };
   [[nodiscard]] Found find() const;
-  /// Loads weights and states. Errors: Error(data) naming what does not fit: another model, optimizer or
-  /// seed.
+  /// Loads weights and states. Errors: Error(data) naming what does not fit: another model, optimizer,
+  /// seed or data set.
   [[nodiscard]] RunPosition load(const std::filesystem::path& path) const;
 
  private:

@@ -52,7 +52,7 @@ std::vector<int> all_ranks(int count) {
 class Bringup {
  public:
   Bringup(const PreparedRun& prepared, const std::filesystem::path& folder, const Place& place)
-      : world_(MpiComm::world()), prepared_(prepared) {
+      : world_(MpiComm::world()) {
     ET_CHECK(world_.size() == place.world && world_.rank() == place.rank,
              "the launcher says rank {} of {}, MPI says rank {} of {}", place.rank, place.world,
              world_.rank(), world_.size());
@@ -69,7 +69,6 @@ class Bringup {
 
  private:
   MpiComm world_;
-  const PreparedRun& prepared_;
   std::optional<FlightRecord> flight_;
   ProgressList progress_;
   std::unique_ptr<Communicator> everyone_, replicas_;
@@ -100,10 +99,12 @@ void bench(PreparedRun& prepared, Bringup& bringup) {
 
 // The watchdog's verdict ends the job from its own thread: the driver hangs, or a peer is gone and mpirun is
 // about to kill us. _Exit, not MPI_Abort, which may need the hung driver; mpirun ends the others when a rank
-// leaves like this.
-Liveness::Verdict end_on_verdict(const std::filesystem::path& folder, int rank) {
-  return [folder, rank](const Diagnosis& diagnosis, std::int64_t step) {
+// leaves like this. The record is closed last: until then peers need it for their own verdict.
+Liveness::Verdict end_on_verdict(const std::filesystem::path& folder, FlightRecord& flight) {
+  return [folder, &flight](const Diagnosis& diagnosis, std::int64_t step) {
+    const int rank = flight.rank();
     if (!first_to_end(folder)) {
+      flight.close();
       ::sleep(2);  // what the first one says must get through before mpirun hears of our end
       std::_Exit(static_cast<int>(ExitCode::failed));
     }
@@ -115,6 +116,7 @@ Liveness::Verdict end_on_verdict(const std::filesystem::path& folder, int rank) 
     } catch (const std::exception& error) {
       std::fprintf(stderr, "rank %d: status.json could not be written: %s\n", rank, error.what());
     }
+    flight.close();
     std::_Exit(static_cast<int>(ExitCode::failed));
   };
 }
@@ -127,7 +129,7 @@ RunEnd train(PreparedRun& prepared, Bringup& bringup, const std::filesystem::pat
   const Rates rates = measure_rates(prepared.plan->spec().dtype, prepared.plan->spec().threads);
   const auto& layout = prepared.plan->train().layout;
   Liveness liveness(bringup.flight(), prepared.job().parallel, layout.unit_names(), layout.bucket_names(),
-                    end_on_verdict(folder, bringup.world().rank()));
+                    end_on_verdict(folder, bringup.flight()));
   TrainRun run({prepared.job(), *prepared.plan, pool, bringup.replicas(), bringup.world(), folder,
                 prepared.model_json, rates.flops_per_s, liveness});
   try {
@@ -144,8 +146,10 @@ RunEnd train(PreparedRun& prepared, Bringup& bringup, const std::filesystem::pat
 void check_inputs(const PreparedRun& prepared) {
   const Job& job = prepared.job();
   TrainingData(job.data, prepared.model.vocab_size, 0);
-  if (job.model.init == ModelInit::pretrained)
-    (void)pretrained_weights(job.model.path, prepared.plan->train().layout);
+  if (job.model.init != ModelInit::pretrained) return;
+  const auto& layout = prepared.plan->train().layout;
+  require_finite(pretrained_weights(job.model.path, layout), layout, job.model.path,
+                 prepared.plan->spec().threads);
 }
 
 // A dying process loses its memory, which its peers notice, a little before its state says that it is dead.
@@ -248,6 +252,7 @@ void check_job(const CommandLine& command) {
   const PreparedRun prepared = prepare_run(command.target, command.overrides, place_of_launcher());
   require_fit(prepared);
   check_inputs(prepared);
+  for (const auto& warning : prepared.warnings) print("warning   " + warning + "\n");
   print(command.target + ": the job is right\n");
 }
 

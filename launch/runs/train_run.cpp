@@ -8,6 +8,7 @@
 #include "core/io/text_exchange.h"
 #include "core/model/model.h"
 #include "launch/runs/nonfinite.h"
+#include "launch/runs/same_data.h"
 #include "launch/runs/stop_signal.h"
 #include "launch/runs/text_writer.h"
 #include "launch/runs/weights.h"
@@ -33,8 +34,9 @@ ScheduleParams schedule_of(const Job& job) {
   return params;
 }
 
-RunCheckpoints::Identity identity_of(const Job& job, const std::string& model_json) {
-  return {static_cast<std::uint64_t>(job.seed), std::string(name_of(job.optimizer.name)), model_json};
+RunCheckpoints::Identity identity_of(const Job& job, const std::string& model_json,
+                                     const DataFingerprint& data) {
+  return {static_cast<std::uint64_t>(job.seed), std::string(name_of(job.optimizer.name)), model_json, data};
 }
 
 BytesTable table_of(const PeakUse& peak, const Pool& pool) {
@@ -61,6 +63,7 @@ TrainRun::TrainRun(Setup setup)
     : setup_(std::move(setup)),
       job_(setup_.job),
       data_(job_.data, setup_.plan.spec().config.vocab_size, static_cast<std::uint64_t>(job_.seed)),
+      fingerprint_(data_.fingerprint()),
       engine_(setup_.plan, setup_.pool, setup_.replicas, setup_.world,
               {[this](int micro_batch, const TokenBuffers& buffers) {
                  if (validating_) {
@@ -72,7 +75,8 @@ TrainRun::TrainRun(Setup setup)
                [this] { return decide(); }, [this](int, Tensor losses) { validation_.add_losses(losses); }},
               false),
       checkpoints_(job_.checkpoint.dir.value(), static_cast<int>(job_.checkpoint.keep_latest),
-                   identity_of(job_, setup_.model_json), setup_.plan, engine_.arena(), setup_.world),
+                   identity_of(job_, setup_.model_json, fingerprint_), setup_.plan, engine_.arena(),
+                   setup_.world),
       schedule_(schedule_of(job_)),
       trace_(setup_.plan.train().layout.unit_names(), setup_.plan.train().layout.bucket_names()) {
   engine_.train_driver().listen(trace_);
@@ -95,6 +99,8 @@ RunEnd TrainRun::run() {
 }
 
 void TrainRun::start() {
+  setup_.liveness.begin_phase("comparing the data of all ranks");
+  require_same_data(fingerprint_, setup_.world);
   setup_.liveness.begin_phase("loading weights");
   resume_or_initialise();
   if (leader()) {
@@ -124,7 +130,8 @@ void TrainRun::resume_or_initialise() {
   const TileSource source = job_.model.init == ModelInit::pretrained
                                 ? pretrained_weights(job_.model.path, planned.layout)
                                 : random_weights(static_cast<std::uint64_t>(job_.seed));
-  fill_weights(planned.layout, planned.program, engine_.arena(), setup_.plan.replication(), source);
+  fill_weights(planned.layout, planned.program, engine_.arena(), setup_.plan.replication(), source,
+               setup_.plan.spec().threads);
 }
 
 void TrainRun::one_step() {

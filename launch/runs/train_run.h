@@ -73,6 +73,7 @@ class TrainRun {
   Setup setup_;
   const Job& job_;
   TrainingData data_;
+  DataFingerprint fingerprint_;
   RankEngine engine_;
   RunCheckpoints checkpoints_;
   ScheduleParams schedule_;

@@ -6,6 +6,7 @@
 
 #include "core/data/config.h"
 #include "core/data/data_set.h"
+#include "core/data/fingerprint.h"
 #include "core/data/loader.h"
 #include "core/program/model_layout.h"
 
@@ -24,6 +25,8 @@ class TrainingData {
   /// for nothing.
   void fill_validation(const PositionRange& wanted, std::int64_t capacity, const TokenBuffers& buffers) const;
 
+  /// Reads the data, see fingerprint.h: ask once.
+  [[nodiscard]] DataFingerprint fingerprint() const { return fingerprint_of(data_.corpus); }
   [[nodiscard]] const Splits& splits() const { return data_.splits; }
   [[nodiscard]] std::int64_t seq_len() const { return data_.splits.train.seq_len; }
   /// Index in the training set of the sample at a position of the order.

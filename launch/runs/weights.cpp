@@ -2,13 +2,18 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <memory>
+#include <mutex>
+#include <optional>
+#include <tuple>
 
 #include "core/base/error.h"
 #include "core/base/philox_normal.h"
 #include "core/io/safetensors.h"
 #include "core/program/arena_view.h"
 #include "core/tensor/bf16.h"
+#include "launch/runs/parallel_for.h"
 
 namespace edgetrain {
 namespace {
@@ -35,42 +40,80 @@ void store_master(const BucketMemory& memory, std::int64_t at, std::span<const f
               memory.master.as<float>() + (begin - memory.owned.begin));
 }
 
-// Cuts a tile into pieces of whole rows, or of one row's columns, of at most kPiece elements.
-template <typename Function>
-void for_each_piece(const Tile& tile, const Function& function) {
-  const std::int64_t cols = std::min(tile.cols, kPiece);
-  const std::int64_t rows = cols < tile.cols ? 1 : std::max<std::int64_t>(1, kPiece / tile.cols);
-  for (std::int64_t r = 0; r < tile.rows; r += rows) {
-    for (std::int64_t c = 0; c < tile.cols; c += cols) {
-      Tile piece = tile;
-      piece.row += r;
-      piece.rows = std::min(rows, tile.rows - r);
-      piece.col += c;
-      piece.cols = std::min(cols, tile.cols - c);
-      piece.at += r * tile.cols + c;
-      function(piece);
-    }
+// A tile cut into pieces of whole rows, or of one row's columns, of at most kPiece elements, in row-major
+// order.
+class Pieces {
+ public:
+  explicit Pieces(const Tile& tile)
+      : tile_(tile),
+        cols_(std::min(tile.cols, kPiece)),
+        rows_(cols_ < tile.cols ? 1 : std::max<std::int64_t>(1, kPiece / tile.cols)),
+        across_((tile.cols + cols_ - 1) / cols_) {}
+
+  [[nodiscard]] std::int64_t count() const { return (tile_.rows + rows_ - 1) / rows_ * across_; }
+  [[nodiscard]] Tile operator[](std::int64_t i) const {
+    const std::int64_t row = i / across_ * rows_, col = i % across_ * cols_;
+    return {.param = tile_.param,
+            .row = tile_.row + row,
+            .rows = std::min(rows_, tile_.rows - row),
+            .col = tile_.col + col,
+            .cols = std::min(cols_, tile_.cols - col),
+            .at = tile_.at + row * tile_.cols + col};
   }
-}
+
+ private:
+  Tile tile_;
+  std::int64_t cols_, rows_;  // of a piece
+  std::int64_t across_;       // pieces side by side
+};
 
 void zero(Tensor tensor) {
   if (tensor.data != nullptr) std::fill_n(tensor.data, tensor.bytes(), std::byte{0});
 }
 
-void fill_bucket(const ModelLayout& layout, int index, const BucketMemory& memory, const TileSource& source) {
+void fill_bucket(const ModelLayout& layout, int index, const BucketMemory& memory, const TileSource& source,
+                 int threads) {
   zero(memory.weights);
   zero(memory.master);
   for (const auto& moment : memory.moments) zero(moment);
   const auto& bucket = layout.bucket(index);
-  std::array<float, kPiece> buffer;
   for (const auto& tile : tiles(bucket, layout.table().specs, {0, bucket.elements})) {
-    for_each_piece(tile, [&](const Tile& piece) {
+    const Pieces pieces(tile);
+    parallel_for(threads, pieces.count(), [&](std::int64_t i) {
+      const Tile piece = pieces[i];
+      std::array<float, kPiece> buffer;
       const std::span<float> values(buffer.data(), static_cast<std::size_t>(piece.numel()));
       source(layout.table().specs[static_cast<std::size_t>(piece.param)], piece, values);
       store(memory.weights, piece.at, values);
       store_master(memory, piece.at, values);
     });
   }
+}
+
+// "nan at [3, 14]" for the first value, in row-major order, that is not finite; nothing if all are.
+std::optional<std::string> first_nonfinite(const TileSource& source, const ParamSpec& spec, int param,
+                                           int threads) {
+  const Pieces pieces({.param = param, .row = 0, .rows = spec.rows, .col = 0, .cols = spec.cols, .at = 0});
+  std::mutex mutex;
+  std::int64_t first = spec.rows * spec.cols;
+  float value = 0.0F;
+  parallel_for(threads, pieces.count(), [&](std::int64_t i) {
+    const Tile piece = pieces[i];
+    std::array<float, kPiece> buffer;
+    const std::span<float> values(buffer.data(), static_cast<std::size_t>(piece.numel()));
+    source(spec, piece, values);
+    const auto bad = std::find_if(values.begin(), values.end(), [](float v) { return !std::isfinite(v); });
+    if (bad == values.end()) return;
+    const std::int64_t in_piece = bad - values.begin();
+    const std::int64_t element =
+        (piece.row + in_piece / piece.cols) * spec.cols + piece.col + in_piece % piece.cols;
+    const std::lock_guard lock(mutex);
+    if (element < first) std::tie(first, value) = std::tuple(element, *bad);
+  });
+  if (first == spec.rows * spec.cols) return std::nullopt;
+  const std::int64_t row = first / spec.cols, col = first % spec.cols;
+  return spec.dims == 1 ? fmt::format("{} at [{}]", value, col)
+                        : fmt::format("{} at [{}, {}]", value, row, col);
 }
 
 }  // namespace
@@ -96,9 +139,9 @@ BucketMemory bucket_memory(const ModelLayout& layout, const Program& program, st
 }
 
 void fill_weights(const ModelLayout& layout, const Program& program, std::byte* arena,
-                  const Replication& replication, const TileSource& source) {
+                  const Replication& replication, const TileSource& source, int threads) {
   for (int bucket = 0; bucket < static_cast<int>(layout.buckets().size()); ++bucket) {
-    fill_bucket(layout, bucket, bucket_memory(layout, program, arena, replication, bucket), source);
+    fill_bucket(layout, bucket, bucket_memory(layout, program, arena, replication, bucket), source, threads);
   }
 }
 
@@ -142,6 +185,21 @@ TileSource pretrained_weights(const std::filesystem::path& path, const ModelLayo
     reader->read(stored_name(spec.name), {tile.row, tile.row + tile.rows}, {tile.col, tile.col + tile.cols},
                  matrix(values.data(), tile.rows, tile.cols, Dtype::f32));
   };
+}
+
+void require_finite(const TileSource& source, const ModelLayout& layout, std::string_view origin,
+                    int threads) {
+  std::string problems;
+  const auto& specs = layout.table().specs;
+  for (std::size_t p = 0; p < specs.size(); ++p) {
+    const auto bad = first_nonfinite(source, specs[p], static_cast<int>(p), threads);
+    if (bad) problems += fmt::format("\n  {}: {}", specs[p].name, *bad);
+  }
+  if (!problems.empty()) {
+    throw Error(ErrorClass::data, fmt::format("{}: the weights are not finite; the first such value of each "
+                                              "tensor:{}",
+                                              origin, problems));
+  }
 }
 
 }  // namespace edgetrain

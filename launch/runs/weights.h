@@ -4,7 +4,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <functional>
-#include <string>
+#include <string_view>
 #include <vector>
 
 #include "core/program/model_layout.h"
@@ -24,18 +24,25 @@ struct BucketMemory {
 [[nodiscard]] BucketMemory bucket_memory(const ModelLayout& layout, const Program& program, std::byte* arena,
                                          const Replication& replication, int bucket);
 
-/// Gives the f32 values of a tile: `values` has tile.numel() elements, row-major.
+/// Gives the f32 values of a tile: `values` has tile.numel() elements, row-major. A pure function of the
+/// tile.
 using TileSource = std::function<void(const ParamSpec&, const Tile&, std::span<float> values)>;
 
 /// Sets weights (and master) of every bucket from `source`, which is asked for pieces of at most a few
-/// thousand elements. Padding becomes zero, and so do the moments.
+/// thousand elements, by `threads` threads at once. Padding becomes zero, and so do the moments. The bits do
+/// not depend on the number of threads.
 void fill_weights(const ModelLayout& layout, const Program& program, std::byte* arena,
-                  const Replication& replication, const TileSource& source);
+                  const Replication& replication, const TileSource& source, int threads);
 
 /// Init of the parameter, keyed by (seed, name, element): the same values under every layout.
 [[nodiscard]] TileSource random_weights(std::uint64_t seed);
 /// Tensors of a Hugging Face folder or file. Throws Error(data) unless every parameter of `layout` is there
 /// with its shape.
 [[nodiscard]] TileSource pretrained_weights(const std::filesystem::path& path, const ModelLayout& layout);
+
+/// Reads every parameter of `layout`. Throws Error(data) unless all values are finite, naming each tensor
+/// that has others with the index and the value of the first one; the message opens with `origin`.
+void require_finite(const TileSource& source, const ModelLayout& layout, std::string_view origin,
+                    int threads);
 
 }  // namespace edgetrain

@@ -81,8 +81,14 @@ FlightRecord::FlightRecord(const std::filesystem::path& dir, int rank, int world
 }
 
 FlightRecord::~FlightRecord() {
-  file_->closed.store(1, std::memory_order_release);
+  close();
   ::munmap(file_, static_cast<std::size_t>(bytes_));
+}
+
+void FlightRecord::close() {
+  file_->closed.store(1, std::memory_order_release);
+  // A failure leaves what a reader on this host sees, which is all that can be had.
+  (void)::msync(file_, static_cast<std::size_t>(bytes_), MS_SYNC);
 }
 
 std::uint32_t FlightRecord::add_group(std::string_view name, std::span<const int> ranks) {

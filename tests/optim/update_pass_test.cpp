@@ -6,6 +6,7 @@
 
 #include <cstring>
 
+#include "core/base/error.h"
 #include "core/ops/cpu/cpu_ops.h"
 #include "core/program/arena_view.h"
 #include "core/program/skeleton.h"
@@ -103,6 +104,45 @@ TEST(UpdatePass, ShardsUpdateToTheBitsOfTheWhole) {
   EXPECT_NE(whole[1], static_cast<float>((37 + 11) % 101) - 50.0F) << "nothing was updated";
   EXPECT_EQ(whole[static_cast<std::size_t>(used)], static_cast<float>((used * 37 + 11) % 101) - 50.0F)
       << "padding was";
+}
+
+// The norm of bucket 1 with `planned` bytes of workspace; `answers_for` elements.
+void norm_with_scratch(std::int64_t planned, std::int64_t answers_for) {
+  const auto units = testing::three_declared_units();
+  const ModelLayout layout(units, 5, 1);
+  const auto rule = make_adamw({});
+  const Bucket& bucket = layout.bucket(1);
+  Program program;
+  program.add({Kind::grad, Category::grads, 1, 0, bucket.elements * 4, true});
+  Instr norm;
+  norm.verb = Verb::norm;
+  norm.target = 1;
+  program.instrs = {norm};
+  Transcript transcript;
+  transcript.scratch_peak = planned;
+  attach_transcript(program, 0, transcript);
+  assign_slots(program);
+  Pool pool(Tier::device, program.arena_bytes);
+  const Arena arena = pool.reserve(Category::grads, program.arena_bytes, "a test");
+  Workspace workspace(arena.data(), 0);
+  CpuOps ops(workspace, {1, false, false});
+  Agreement agreement;
+  const Range range{0, answers_for};
+  UpdateHandler handler(
+      layout, program, arena.data(), ops, workspace, *rule, [](int) { return Range{}; },
+      [range](int) { return range; });
+  handler.set_agreement(agreement);
+  (void)handler.issue(program.instrs[0], 0);
+}
+
+TEST(UpdatePass, TheNormTakesTheScratchThatWasPlannedToTheByte) {
+  const std::int64_t whole = 5 * 1024;  // 33 x 129 elements, padded
+  const std::int64_t planned = UpdateHandler::norm_scratch({0, whole});
+  EXPECT_NO_THROW(norm_with_scratch(planned, whole));
+  EXPECT_THROW(norm_with_scratch(planned - kAlignment, whole), Error);
+  EXPECT_THROW(norm_with_scratch(planned + kAlignment, whole), Error);
+  EXPECT_NO_THROW(norm_with_scratch(0, 0));
+  EXPECT_THROW(norm_with_scratch(kAlignment, 0), Error) << "another rank answers, yet scratch was planned";
 }
 
 }  // namespace

@@ -176,6 +176,7 @@ void RunFolder::copy(const fs::path& from, const fs::path& to) const {
 }
 
 std::string edgetrain_binary() { return EDGETRAIN_TEST_BINARY; }
+std::string full_disk_library() { return EDGETRAIN_TEST_FULL_DISK; }
 fs::path source_root() { return EDGETRAIN_TEST_SOURCE_ROOT; }
 
 std::vector<double> losses(const std::vector<StepLine>& lines) {

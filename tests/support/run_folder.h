@@ -74,8 +74,9 @@ class RunFolder {
   std::filesystem::path path_;
 };
 
-/// The binary under test, and the root of the source tree.
+/// The binary under test, the library of full_disk.cpp, and the root of the source tree.
 [[nodiscard]] std::string edgetrain_binary();
+[[nodiscard]] std::string full_disk_library();
 [[nodiscard]] std::filesystem::path source_root();
 [[nodiscard]] std::vector<double> losses(const std::vector<StepLine>& lines);
 

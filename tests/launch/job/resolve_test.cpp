@@ -50,7 +50,7 @@ TEST(Resolve, EveryDecisionHasItsReason) {
   EXPECT_EQ(reason(job, "train.dtype"), "fp32 (this processor does not multiply bf16)");
   EXPECT_EQ(reason(job, "train.threads"), "2 (8 cores / 4 ranks)");
   EXPECT_EQ(reason(job, "memory.device"),
-            "2112MiB (0.9 x 10240 MiB available / 4 ranks on this node - 192 MiB outside the pools)");
+            "2272MiB (0.9 x 10240 MiB available / 4 ranks on this node - 32 MiB outside the pools)");
   EXPECT_EQ(reason(job, "memory.host"), "0 (nothing is offloaded unless asked for)");
   EXPECT_EQ(reason(job, "generate.seed"), "1234 (the seed of the job)");
   EXPECT_EQ(reason(job, "lr_scheduler.decay_steps"), "0 (cosine has none)");
@@ -101,8 +101,8 @@ TEST(Resolve, MoreRanksThanCoresStillHaveAThread) {
 TEST(Resolve, TheTighterOfMachineAndCgroupCounts) {
   Facts facts = machine(1);
   facts.memory_limit = 2 * kGibibyte;
-  EXPECT_EQ(resolved({}, facts).job.memory.device, Bytes{1651LL << 20});  // 0.9 x 2048 - 192, in whole MiB
-  facts.memory_limit = 200LL << 20;
+  EXPECT_EQ(resolved({}, facts).job.memory.device, Bytes{1811LL << 20});  // 0.9 x 2048 - 32, in whole MiB
+  facts.memory_limit = 36LL << 20;
   EXPECT_THROW((void)resolved({}, facts), JobError);
 }
 

@@ -3,7 +3,12 @@
 
 #include <filesystem>
 #include <fstream>
+#include <limits>
 
+#include "core/io/safetensors.h"
+#include "core/model/bucket.h"
+#include "core/model/hf_config.h"
+#include "core/model/model.h"
 #include "tests/support/run_folder.h"
 
 namespace edgetrain::testing {
@@ -74,6 +79,19 @@ TEST(BadInput, ContradictionsAreToldExactlyOnce) {
     EXPECT_EQ(ended.count(text), 1) << ended.output;
   EXPECT_TRUE(ended.says("parallel.tp")) << ended.output;
   EXPECT_FALSE(fs::exists(folder.output()));
+}
+
+// What model.config says wrong is shown where it stands, together with what the other sections say wrong.
+TEST(BadInput, AWrongInlineModelIsShownInTheJob) {
+  const RunFolder folder;
+  write(folder.job(),
+        "model:\n  config:\n    model_type: llama\n    vocab_size: 257\n    hidden_size: 0\n"
+        "data: {path: [" +
+            (folder.path() / "text.txt").string() + "], seq_len: 32}\nmemory: {device: 0}\n");
+  const Ended ended = folder.run({2, {}});
+  expect_refused(folder, ended,
+                 {"job.yaml:5:18: error: 'model.config.hidden_size' must be", "    hidden_size: 0\n",
+                  "job.yaml:2:3: error: 'model.config.num_hidden_layers' is missing", "in 0 bytes"});
 }
 
 // Every problem of a job that asks for what is not there yet stands there once, not twice.
@@ -163,6 +181,53 @@ TEST_F(BadWeights, ABrokenConfigIsNamed) {
   EXPECT_EQ(ended.count("config.json:"), 1) << ended.output;
 }
 
+// A model of the job's own shape with all weights 0.01, but for one.
+fs::path model_with(const RunFolder& folder, const std::string& bad_tensor, std::int64_t bad_element,
+                    float bad_value, Dtype dtype) {
+  const fs::path to = folder.path() / "model";
+  fs::create_directories(to);
+  constexpr const char* kConfig =
+      R"({"model_type": "llama", "vocab_size": 257, "hidden_size": 48, "intermediate_size": 88,
+          "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2,
+          "max_position_embeddings": 64, "tie_word_embeddings": true})";
+  std::vector<std::string> warnings;
+  const Model model = build_model(model_config_from_inline(kConfig, "test", warnings), {});
+  write(to / "config.json", to_config_json(model.config));
+  const ParamTable table = make_param_table(model.units);
+  std::vector<SafetensorsEntry> entries;
+  for (const auto& spec : table.specs) {
+    const std::vector<std::int64_t> shape =
+        spec.dims == 1 ? std::vector{spec.cols} : std::vector{spec.rows, spec.cols};
+    entries.push_back(safetensors_entry(spec.name, dtype, shape));
+  }
+  SafetensorsWriter writer(to / "model.safetensors", entries, {});
+  for (const auto& entry : writer.order()) {
+    std::vector<float> values(static_cast<std::size_t>(entry.rows() * entry.cols()), 0.01F);
+    if (entry.name == bad_tensor) values[static_cast<std::size_t>(bad_element)] = bad_value;
+    writer.append(matrix(values.data(), entry.rows(), entry.cols(), Dtype::f32));
+  }
+  writer.finish();
+  return to;
+}
+
+class NotFinite : public ::testing::TestWithParam<Dtype> {};
+
+TEST_P(NotFinite, AWeightIsNamedWithItsIndex) {
+  const RunFolder folder;
+  const std::string tensor = "model.layers.1.self_attn.o_proj.weight";
+  const auto train = [&](const fs::path& model) {
+    return folder.run({2, {"~model.config", "model.path=" + model.string(), "model.init=pretrained"}});
+  };
+  const Ended ended =
+      train(model_with(folder, tensor, 5 * 48 + 17, std::numeric_limits<float>::quiet_NaN(), GetParam()));
+  expect_refused(folder, ended, {tensor + ": nan at [5, 17]"});
+  const Ended sound = train(model_with(folder, tensor, 5 * 48 + 17, 0.5F, GetParam()));
+  EXPECT_EQ(sound.code, 0) << sound.output;
+}
+
+INSTANTIATE_TEST_SUITE_P(Stored, NotFinite, ::testing::Values(Dtype::f32, Dtype::bf16, Dtype::f16),
+                         [](const auto& instance) { return std::string(name_of(instance.param)); });
+
 class Damaged : public ::testing::Test {
  protected:
   void SetUp() override {
@@ -223,6 +288,48 @@ TEST_F(Damaged, ACheckpointOfAnotherModelOptimizerOrSeedIsRefused) {
     EXPECT_TRUE(ended.says(folder.checkpoint(20).string())) << ended.output;
     EXPECT_TRUE(folder.tensors(20) == whole) << "a refused run changed the checkpoint";
   }
+}
+
+// One byte of the text, the length of which stays: nothing else would notice.
+TEST_F(Damaged, ACheckpointOfOtherDataIsRefused) {
+  const RunSpec longer{2, {"train.steps=30"}};
+  flip_byte(folder.path() / "text.txt", 777);
+  const Ended ended = folder.run(longer);
+  EXPECT_EQ(ended.code, 1) << ended.output;
+  EXPECT_TRUE(ended.says("the checkpoint has data of 60")) << ended.output;
+  EXPECT_TRUE(ended.says("choose another checkpoint.dir or output_dir for a new run")) << ended.output;
+  EXPECT_TRUE(folder.tensors(20) == whole) << "a refused run changed the checkpoint";
+  flip_byte(folder.path() / "text.txt", 777);
+  const Ended again = folder.run(longer);
+  EXPECT_EQ(again.code, 0) << again.output;
+  EXPECT_TRUE(again.says("(step 20)")) << again.output;
+}
+
+// A node with another version of the text: two programs under one mpirun, of which the second has its own
+// data.
+TEST(DataOverRanks, ARankWithOtherDataIsNamed) {
+  const RunFolder folder;
+  const fs::path other = folder.path() / "other.txt";
+  fs::copy_file(folder.path() / "text.txt", other);
+  const auto run = [&] {
+    auto words = folder.command({1, {}});
+    words.insert(words.begin(), {(source_root() / "scripts/mpirun.sh").string(), "-np", "2"});
+    words.emplace_back(":");
+    auto second = folder.command({1, {"data.path=[" + other.string() + "]"}});
+    second.insert(second.begin(), {"-np", "1"});
+    words.insert(words.end(), second.begin(), second.end());
+    return Process(words, folder.environment({})).wait(std::chrono::seconds(60));
+  };
+  const Ended same = run();
+  EXPECT_EQ(same.code, 0) << "equal bytes under another name\n" << same.output;
+  fs::remove_all(folder.output());
+  flip_byte(other, 60'000 - 1);
+  const Ended ended = run();
+  EXPECT_EQ(ended.code, 1) << ended.output;
+  EXPECT_TRUE(ended.says("the ranks read different data: rank 2 on ")) << ended.output;
+  EXPECT_TRUE(ended.says("HINT: data.path")) << ended.output;
+  EXPECT_EQ(folder.state(), "failed");
+  EXPECT_TRUE(folder.metrics().empty()) << "a step was done";
 }
 
 }  // namespace

@@ -13,9 +13,15 @@ namespace {
 
 using std::chrono::seconds;
 
-// C of the contract RssAnon + RssShmem <= pools + C: MPI, oneDNN's kernels, threads, the data set, and the
-// buffers with which the machine's rates are measured before the run.
-constexpr std::int64_t kC = std::int64_t{192} << 20;
+// C of the contract RssAnon + RssShmem <= pools + C is what the plan says. It may not grow unnoticed: 32 MiB
+// for the process, and the windows of up to eight ranks. By component: docs/proofs.md.
+constexpr std::int64_t kLargestC = std::int64_t{49} << 20;
+
+std::int64_t planned_overhead(const std::string& text) {
+  std::smatch match;
+  const std::regex row("at most [^\\n]* \\((\\d+) bytes\\) outside the pools");
+  return std::regex_search(text, match, row) ? std::stoll(match[1]) : 0;
+}
 
 /// What `edgetrain plan` says the arena takes: the largest "(n bytes)" of its table.
 std::int64_t planned_bytes(const std::string& text) {
@@ -31,6 +37,7 @@ struct MemoryJob {
   std::string name;
   int ranks;
   std::vector<std::string> overrides;
+  bool resumes = false;  // measured in a second run, which goes on from the checkpoint of the first
 };
 
 constexpr const char* kGpt2 =
@@ -44,6 +51,11 @@ constexpr const char* kMistral =
     "model.config={model_type: mistral, vocab_size: 300, hidden_size: 64, intermediate_size: 72, "
     "num_hidden_layers: 1, "
     "num_attention_heads: 8, num_key_value_heads: 1, max_position_embeddings: 64, sliding_window: 11}";
+
+// Wide enough that oneDNN generates its large kernels.
+constexpr const char* kWide =
+    "model.config={model_type: llama, vocab_size: 2003, hidden_size: 512, intermediate_size: 1376, "
+    "num_hidden_layers: 3, num_attention_heads: 8, num_key_value_heads: 4, max_position_embeddings: 128}";
 
 std::vector<MemoryJob> jobs() {
   return {
@@ -62,6 +74,13 @@ std::vector<MemoryJob> jobs() {
        {kGpt2, "data.val_fraction=0.1", "train.eval_interval=1", "generate.max_new_tokens=8"}},
       {"qwen3", 2, {kQwen3, "data.seq_len=64"}},
       {"mistral", 1, {kMistral, "train.threads=2"}},
+      {"wide_bf16", 1, {kWide, "train.dtype=bf16", "train.threads=2", "data.seq_len=128"}},
+      {"wide_fp32", 2, {kWide, "data.seq_len=96", "train.micro_batch_size=3"}},
+      {"six_threads", 1, {"train.threads=6", "train.micro_batch_size=2"}},
+      {"many_calls", 1, {"train.global_batch_size=768"}},
+      {"eight_ranks", 8, {"train.micro_batch_size=3"}},
+      {"traces_and_saves", 2, {"logging.trace_steps=[1, 2]", "checkpoint.interval=1"}},
+      {"resumes", 2, {"train.dtype=bf16"}, true},
       // Large enough that a second copy of the arena would break the contract.
       {"large",
        1,
@@ -88,11 +107,19 @@ class Memory : public ::testing::TestWithParam<MemoryJob> {};
 TEST_P(Memory, PoolPeakIsThePlansAndTheProcessKeepsTheContract) {
   const RunFolder folder;
   auto job = GetParam();
-  job.overrides.insert(job.overrides.end(), {"train.steps=2", "lr_scheduler.warmup_steps=1"});
+  job.overrides.insert(job.overrides.end(), {"lr_scheduler.name=constant", "lr_scheduler.warmup_steps=1"});
+  if (job.resumes) {
+    auto before = job.overrides;
+    before.emplace_back("train.steps=1");
+    ASSERT_EQ(folder.run({job.ranks, before}).code, 0);
+  }
+  job.overrides.emplace_back("train.steps=2");
   const Ended planned = plan_of(folder, job);
   ASSERT_EQ(planned.code, 0) << planned.output;
-  const std::int64_t arena = planned_bytes(planned.output);
+  const std::int64_t arena = planned_bytes(planned.output), c = planned_overhead(planned.output);
   ASSERT_GT(arena, 0) << planned.output;
+  ASSERT_GT(c, 0) << planned.output;
+  EXPECT_LE(c, kLargestC);
 
   const RunSpec spec{job.ranks, job.overrides};
   Process process(folder.command(spec), folder.environment(spec));
@@ -109,7 +136,10 @@ TEST_P(Memory, PoolPeakIsThePlansAndTheProcessKeepsTheContract) {
   ASSERT_EQ(lines.size(), 2U);
   EXPECT_EQ(lines.back().peak_device_bytes, arena);
   EXPECT_GT(most_resident, std::int64_t{4} << 20) << "nothing was measured";
-  EXPECT_LE(most_resident, arena + kC) << most_resident - arena << " bytes outside the arena";
+  EXPECT_LE(most_resident, arena + c) << most_resident - arena << " bytes outside the arena";
+  std::printf("%.1f MiB outside the arena of %.1f MiB, %.1f allowed\n",
+              static_cast<double>(most_resident - arena) / (1 << 20), static_cast<double>(arena) / (1 << 20),
+              static_cast<double>(c) / (1 << 20));
   RecordProperty("outside_the_arena", std::to_string(most_resident - arena));
 }
 
@@ -118,7 +148,8 @@ INSTANTIATE_TEST_SUITE_P(Jobs, Memory, ::testing::ValuesIn(jobs()),
 
 TEST(MemoryCap, TheLargeJobIsLargerThanC) {
   const RunFolder folder;
-  EXPECT_GT(planned_bytes(plan_of(folder, jobs().back()).output), kC);
+  const std::string plan = plan_of(folder, jobs().back()).output;
+  EXPECT_GT(planned_bytes(plan), 2 * planned_overhead(plan));
 }
 
 // The last "HINT: key=value" of a message.

@@ -110,7 +110,7 @@ class Training {
                 false) {
     const auto& train = plan_.train();
     fill_weights(train.layout, train.program, engine_.arena(), plan_.replication(),
-                 pretrained_weights(golden.folder(), train.layout));
+                 pretrained_weights(golden.folder(), train.layout), 1);
   }
 
   Curve run() {

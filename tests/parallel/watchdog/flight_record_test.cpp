@@ -43,6 +43,20 @@ TEST(FlightRecord, ReadsBackWhatWasStamped) {
   EXPECT_EQ(log->calls[1].site, "reduce blocks.3");
 }
 
+// From the watchdog's thread, when the driver hangs in the middle of a call.
+TEST(FlightRecord, CanBeClosedWhileItIsWritten) {
+  RecordedJob job("closed", 2);
+  job.rank(0).close();
+  (void)job.rank(0).start(stamp(0));
+  job.rank(0).set_phase(3, "still here");
+  const auto log = read_flight(flight_path(job.dir(), 0));
+  ASSERT_TRUE(log);
+  EXPECT_TRUE(log->owner.closed);
+  EXPECT_EQ(log->phase, "still here");
+  EXPECT_EQ(log->calls.size(), 1U);
+  EXPECT_FALSE(read_flight(flight_path(job.dir(), 1))->owner.closed);
+}
+
 TEST(FlightRecord, KeepsTheLastAndForgetsTheOldest) {
   RecordedJob job("ring", 1);
   std::vector<std::uint64_t> tokens;
