@@ -76,7 +76,8 @@ int main(int argc, char** argv) {
   try {
     return run_verb(parse_command_line(std::vector<std::string>(argv + 1, argv + argc)), argc, argv);
   } catch (const Error& error) {
-    // What reaches this place was thrown before MPI started: the runs end their own failures.
+    // What reaches this place was thrown before MPI started or after it was finalized: the runs end their own
+    // failures.
     const bool wrong_input =
         error.error_class() == ErrorClass::job || error.error_class() == ErrorClass::data;
     return wrong_input ? refuse(error) : fail(error.what());

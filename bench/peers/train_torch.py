@@ -255,6 +255,7 @@ def report(args: argparse.Namespace, rank: int) -> None:
 def run_rank(rank: int, args: argparse.Namespace, meeting_point: str) -> None:
     dist.init_process_group("gloo", init_method=f"file://{meeting_point}", rank=rank, world_size=args.ranks)
     report(args, rank)
+    dist.barrier()  # gloo aborts a process whose peer leaves while it still listens
     dist.destroy_process_group()
 
 

@@ -56,21 +56,22 @@ PhiloxCounter counter_of(std::uint64_t name_hash, std::int64_t block) {
   return {low[0], low[1], high[0], high[1]};
 }
 
-// Philox blocks [first, first + kBlocks), as normal values. Three plain loops instead of one with a branch:
-// the first two have no jumps, so the compiler vectorises and the processor overlaps them; the 15% that lie
-// in the tails are done again behind them. Every value goes through the same operations wherever it stands.
+// Philox blocks [first, first + count), count <= kBlocks, as normal values. Three plain loops instead of one
+// with a branch: the first two have no jumps, so the compiler vectorises and the processor overlaps them; the
+// 15% that lie in the tails are done again behind them. Every value goes through the same operations wherever
+// it stands.
 constexpr std::size_t kBlocks = 64;
 constexpr std::size_t kValues = kBlocks * kWords;
 
-void normal_blocks(std::uint64_t name_hash, PhiloxKey key, std::int64_t first,
+void normal_blocks(std::uint64_t name_hash, PhiloxKey key, std::int64_t first, std::size_t count,
                    std::array<double, kValues>& out) {
   std::array<double, kValues> p;
-  for (std::size_t b = 0; b < kBlocks; ++b) {
+  for (std::size_t b = 0; b < count; ++b) {
     const PhiloxCounter words = philox(counter_of(name_hash, first + static_cast<std::int64_t>(b)), key);
     for (std::size_t w = 0; w < kWords; ++w) p[b * kWords + w] = uniform(words[w]);
   }
-  for (std::size_t i = 0; i < kValues; ++i) out[i] = quantile_of_centre(p[i] - 0.5);
-  for (std::size_t i = 0; i < kValues; ++i) {
+  for (std::size_t i = 0; i < count * kWords; ++i) out[i] = quantile_of_centre(p[i] - 0.5);
+  for (std::size_t i = 0; i < count * kWords; ++i) {
     if (std::abs(p[i] - 0.5) > kCentre) out[i] = quantile_of_tail(p[i]);
   }
 }
@@ -85,9 +86,10 @@ void fill_normal(std::uint64_t seed, std::string_view name, std::int64_t first_e
   const auto end = first_element + static_cast<std::int64_t>(values.size());
   std::array<double, kValues> normal;
   for (std::int64_t block = first_element / kWords; block * kWords < end; block += kBlocks) {
-    normal_blocks(name_hash, key, block, normal);
     const std::int64_t begin = block * kWords;
     const std::int64_t stop = std::min<std::int64_t>(begin + kValues, end);
+    normal_blocks(name_hash, key, block, static_cast<std::size_t>((stop - begin + kWords - 1) / kWords),
+                  normal);
     for (std::int64_t e = std::max(begin, first_element); e < stop; ++e) {
       values[static_cast<std::size_t>(e - first_element)] =
           static_cast<float>(standard_deviation * normal[static_cast<std::size_t>(e - begin)]);

@@ -40,7 +40,7 @@ CheckpointWriter::CheckpointWriter(std::filesystem::path folder, std::int64_t st
       world_(world),
       options_(options),
       own_staging_(options.staging.empty() ? kOwnStagingBytes : 0),
-      exchange_(world, options.staging.empty() ? std::span(own_staging_) : options.staging,
+      exchange_(world, "checkpoint", options.staging.empty() ? std::span(own_staging_) : options.staging,
                 options.deadline) {
   ET_CHECK(step >= 0, "step {}", step);
   ET_CHECK(options.chunk_bytes >= 8 && options.chunk_bytes % 8 == 0 && options.chunk_bytes <= kMaxChunkBytes,

@@ -98,7 +98,7 @@ std::vector<CheckpointFolder> list_checkpoints(const std::filesystem::path& fold
 CheckpointSearch newest_valid_checkpoint(const std::filesystem::path& folder, Communicator& world,
                                          std::span<std::byte> staging, std::chrono::milliseconds deadline) {
   std::vector<std::byte> own_staging(staging.empty() ? kOwnStagingBytes : 0);
-  TextExchange exchange(world, staging.empty() ? std::span(own_staging) : staging, deadline);
+  TextExchange exchange(world, "checkpoint", staging.empty() ? std::span(own_staging) : staging, deadline);
   CheckpointSearch search;
   for (CheckpointFolder& candidate : agreed_list(folder, world, exchange)) {
     const std::string defect = defect_of(candidate.path, world, exchange);

@@ -8,22 +8,24 @@
 #include "core/memory/pool.h"
 
 namespace edgetrain {
-namespace {
 
-constexpr std::string_view kSite = "checkpoint";
-
-// staging: [slices of all ranks][scratch of the communicator]
-CommCall gather_call(std::byte* staging, std::int64_t slice, int ranks, int rank) {
-  const Tensor out = vector_of(staging, slice * ranks, Dtype::u8);
-  return {.op = Collective::all_gather, .in = out.col_range(slice * rank, slice), .out = out, .site = kSite};
+CommCall TextExchange::gather_call(std::int64_t slice) const {
+  const Tensor out = vector_of(staging_.data(), slice * world_.size(), Dtype::u8);
+  return {.op = Collective::all_gather,
+          .in = out.col_range(slice * world_.rank(), slice),
+          .out = out,
+          .site = site_};
 }
 
-CommCall broadcast_call(std::byte* staging, std::int64_t bytes) {
-  const Tensor whole = vector_of(staging, bytes, Dtype::u8);
-  return {.op = Collective::broadcast, .in = whole, .out = whole, .peer = 0, .site = kSite};
+CommCall TextExchange::broadcast_call(std::int64_t bytes) const {
+  const Tensor whole = vector_of(staging_.data(), bytes, Dtype::u8);
+  return {.op = Collective::broadcast, .in = whole, .out = whole, .peer = 0, .site = site_};
 }
 
-}  // namespace
+// Of the staging: [what the call works on][scratch of the communicator].
+bool TextExchange::fits(const CommCall& call) const {
+  return aligned(call.out.bytes()) + world_.scratch_bytes(call) <= static_cast<std::int64_t>(staging_.size());
+}
 
 std::span<std::byte> TextExchange::scratch_for(const CommCall& call) {
   const std::int64_t used = aligned(call.out.bytes());
@@ -40,21 +42,17 @@ void TextExchange::run(const CommCall& call) {
 
 // The largest power of two of bytes a rank whose gather and broadcast, with their scratch, fit into staging.
 std::int64_t TextExchange::slice_bytes() const {
-  const auto fits = [&](std::int64_t slice) {
-    const CommCall gather = gather_call(nullptr, slice, world_.size(), world_.rank());
-    const CommCall broadcast = broadcast_call(nullptr, slice);
-    const auto room = static_cast<std::int64_t>(staging_.size());
-    return aligned(gather.out.bytes()) + world_.scratch_bytes(gather) <= room &&
-           aligned(slice) + world_.scratch_bytes(broadcast) <= room;
+  const auto both_fit = [this](std::int64_t slice) {
+    return fits(gather_call(slice)) && fits(broadcast_call(slice));
   };
   std::int64_t slice = 32 << 10;
-  while (slice > 8 && !fits(slice)) slice /= 2;
-  ET_CHECK(fits(slice), "{} bytes of staging are too few for {} ranks", staging_.size(), world_.size());
+  while (slice > 8 && !both_fit(slice)) slice /= 2;
+  ET_CHECK(both_fit(slice), "{} bytes of staging are too few for {} ranks", staging_.size(), world_.size());
   return slice;
 }
 
 std::vector<std::int64_t> TextExchange::gather_sizes(std::int64_t own) {
-  const CommCall call = gather_call(staging_.data(), sizeof(own), world_.size(), world_.rank());
+  const CommCall call = gather_call(sizeof(own));
   std::memcpy(call.in.data, &own, sizeof(own));
   run(call);
   std::vector<std::int64_t> sizes(static_cast<std::size_t>(world_.size()));
@@ -67,7 +65,7 @@ std::vector<std::string> TextExchange::gather(std::string_view own) {
   const auto sizes = gather_sizes(static_cast<std::int64_t>(own.size()));
   const std::int64_t longest = *std::max_element(sizes.begin(), sizes.end());
   std::vector<std::string> texts(world_.rank() == 0 ? sizes.size() : 0);
-  const CommCall call = gather_call(staging_.data(), slice, world_.size(), world_.rank());
+  const CommCall call = gather_call(slice);
   for (std::int64_t at = 0; at < longest; at += slice) {
     const auto part =
         own.substr(std::min(static_cast<std::size_t>(at), own.size()), static_cast<std::size_t>(slice));
@@ -85,7 +83,7 @@ std::vector<std::string> TextExchange::gather(std::string_view own) {
 
 std::string TextExchange::broadcast(std::string_view text_of_rank_0) {
   auto size = static_cast<std::int64_t>(text_of_rank_0.size());
-  const CommCall size_call = broadcast_call(staging_.data(), sizeof(size));
+  const CommCall size_call = broadcast_call(sizeof(size));
   std::memcpy(staging_.data(), &size, sizeof(size));
   run(size_call);
   std::memcpy(&size, staging_.data(), sizeof(size));
@@ -96,7 +94,7 @@ std::string TextExchange::broadcast(std::string_view text_of_rank_0) {
   for (std::int64_t at = 0; at < size; at += slice) {
     const auto count = std::min(slice, size - at);
     std::memcpy(staging_.data(), text.data() + at, static_cast<std::size_t>(count));
-    run(broadcast_call(staging_.data(), count));
+    run(broadcast_call(count));
     std::memcpy(text.data() + at, staging_.data(), static_cast<std::size_t>(count));
   }
   return text;

@@ -4,13 +4,15 @@
 // Conventions for all of them:
 //   T = tokens (rows), C = columns, V = vocabulary, H = query heads, G = key/value heads, D = head_dim.
 //   Activations and weights are f32 or bf16, one dtype per call unless said otherwise; all arithmetic and
-//   every sum is f32, rounded once on store (nearest even). Statistics (rstd, mean, lse) and losses are f32.
-//   A gradient argument `dw` is f32 and is written as dw = beta * dw + sum over rows, beta 0 or 1; beta 0
-//   does not read what was there. Sums over rows run in row order, whatever the number of threads. "In place"
-//   means the same tensor as input and output; allowed only where the comment says so. Tensors may have any
-//   row stride unless marked "contiguous"; an optional tensor is absent(). Scratch comes from the Workspace
-//   that the backend was made with; dry takes the same number of bytes. Errors: Error(internal) on shapes or
-//   dtypes that an operator does not take.
+//   every sum is f32, rounded once on store (nearest even). Two exceptions, where the hardware multiplies
+//   bf16: its products flush subnormals, and attention rounds softmax weights and dS to bf16 before it
+//   multiplies them. Statistics (rstd, mean, lse) and losses are f32. A gradient argument `dw` is f32 and is
+//   written as dw = beta * dw + sum over rows, beta 0 or 1; beta 0 does not read what was there. Sums over
+//   rows run in row order, whatever the number of threads. "In place" means the same tensor as input and
+//   output; allowed only where the comment says so. Tensors may have any row stride unless marked
+//   "contiguous"; an optional tensor is absent(). Scratch comes from the Workspace that the backend was made
+//   with; dry takes the same number of bytes. Errors: Error(internal) on shapes or dtypes that an operator
+//   does not take.
 //
 // Bits: for one shape and instruction set the bits of every operator are fixed; they do not depend on the
 // number of threads (core/ops/cpu/env.h).

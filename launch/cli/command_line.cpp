@@ -18,7 +18,7 @@ constexpr std::array kVerbs = {
              "do what the job says (the verb may be left out)"},
     VerbHelp{"check", CommandVerb::check, "job.yaml [key=value ...]",
              "judge the job and this machine; start nothing"},
-    VerbHelp{"plan", CommandVerb::plan, "job.yaml [--ranks N] [key=value ...]",
+    VerbHelp{"plan", CommandVerb::plan, "job.yaml [--ranks N [--ranks-per-node K]] [key=value ...]",
              "memory, traffic and time per rank, without MPI"},
     VerbHelp{"inspect", CommandVerb::inspect, "PATH",
              "what a model folder, a checkpoint or a data set holds"},
@@ -88,24 +88,33 @@ class Reader {
       command_.verb = CommandVerb::help;
     } else if (word == "--version") {
       command_.verb = CommandVerb::version;
-    } else if (word == "--ranks" || word.starts_with("--ranks=")) {
-      ranks(word);
+    } else if (is_option(word, "--ranks")) {
+      command_.ranks = number_of_ranks("--ranks");
+    } else if (is_option(word, "--ranks-per-node")) {
+      command_.ranks_per_node = number_of_ranks("--ranks-per-node");
     } else {
-      refuse(
-          with_nearest(fmt::format("unknown option '{}'", word), word, {"--help", "--version", "--ranks"}));
+      refuse(with_nearest(fmt::format("unknown option '{}'", word), word,
+                          {"--help", "--version", "--ranks", "--ranks-per-node"}));
     }
   }
 
-  void ranks(const std::string& word) {
+  static bool is_option(std::string_view word, std::string_view name) {
+    return word == name || (word.starts_with(name) && word[name.size()] == '=');
+  }
+
+  // Of `--name N` or `--name=N`, where the reader stands.
+  std::int64_t number_of_ranks(std::string_view name) {
+    const std::string& word = arguments_[next_];
     const auto equals = word.find('=');
-    if (equals == std::string::npos && next_ + 1 == arguments_.size()) refuse("--ranks needs a number");
+    if (equals == std::string::npos && next_ + 1 == arguments_.size())
+      refuse(fmt::format("{} needs a number", name));
     const std::string text = equals == std::string::npos ? arguments_[++next_] : word.substr(equals + 1);
     const auto number = parse_integer(text);
     constexpr std::int64_t kMostRanks = 1'000'000;
     if (!number.value || *number.value < 1 || *number.value > kMostRanks) {
-      refuse(fmt::format("--ranks is a number of ranks, not '{}'", text));
+      refuse(fmt::format("{} is a number of ranks, not '{}'", name, text));
     }
-    command_.ranks = *number.value;
+    return *number.value;
   }
 
   void first(const std::string& word) {
@@ -152,6 +161,7 @@ class Reader {
     if (command_.ranks && command_.verb != CommandVerb::plan) {
       refuse("--ranks belongs to plan; the ranks of a run are those that mpirun starts");
     }
+    if (command_.ranks_per_node && !command_.ranks) refuse("--ranks-per-node goes with --ranks");
   }
 
   std::span<const std::string> arguments_;

@@ -37,7 +37,8 @@ struct CommandLine {
   std::string target;  // run, check, plan: the job; inspect: a path; explain: a key or empty; init: a file
   std::string bench;   // bench: what is measured; its job, if any, is `target`
   std::vector<Override> overrides;
-  std::optional<std::int64_t> ranks;  // plan --ranks
+  std::optional<std::int64_t> ranks;           // plan --ranks
+  std::optional<std::int64_t> ranks_per_node;  // plan --ranks-per-node; as many as there are cores here
 };
 
 /// One line of --help.

@@ -6,10 +6,6 @@
 #include <fstream>
 #include <sstream>
 
-#if defined(__x86_64__)
-#include <cpuid.h>
-#endif
-
 namespace edgetrain {
 namespace {
 
@@ -66,29 +62,6 @@ std::optional<std::int64_t> cgroup_limit() {
   return tightest;
 }
 
-// AVX512-BF16 (leaf 7.1, EAX bit 5) or AMX-BF16 (leaf 7.0, EDX bit 22), with the operating system saving the
-// registers (XCR0: bits 5-7 for AVX-512, 17-18 for tiles). By cpuid, because compilers know these names from
-// different versions on.
-bool multiplies_bf16() {
-#if defined(__x86_64__)
-  unsigned eax = 0, ebx = 0, ecx = 0, edx = 0;
-  if (__get_cpuid(1, &eax, &ebx, &ecx, &edx) == 0 || (ecx & (1U << 27U)) == 0) return false;
-  unsigned xcr0 = 0, high = 0;
-  __asm__ volatile("xgetbv" : "=a"(xcr0), "=d"(high) : "c"(0));
-  const bool saves_avx512 = (xcr0 & 0xE6U) == 0xE6U;
-  const bool saves_tiles = (xcr0 & 0x60000U) == 0x60000U;
-  if (__get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx) == 0) return false;
-  const unsigned subleaves = eax;
-  const bool has_avx512 = (ebx & (1U << 16U)) != 0;
-  const bool has_amx = (edx & (1U << 22U)) != 0;
-  if (has_amx && saves_tiles) return true;
-  if (subleaves < 1 || __get_cpuid_count(7, 1, &eax, &ebx, &ecx, &edx) == 0) return false;
-  return has_avx512 && (eax & (1U << 5U)) != 0 && saves_avx512;
-#else
-  return false;
-#endif
-}
-
 }  // namespace
 
 Facts probe_machine() {
@@ -96,7 +69,6 @@ Facts probe_machine() {
   facts.cores = cores_in_mask();
   facts.available_memory = available_memory();
   facts.memory_limit = cgroup_limit();
-  facts.multiplies_bf16 = multiplies_bf16();
   return facts;
 }
 

@@ -10,8 +10,8 @@
 
 namespace edgetrain {
 
-/// What a process takes outside all pools, without the shared memory of communicators: 20 MiB were measured
-/// at most, 12 are reserve. By component: docs/proofs.md, "Memory".
+/// What a process takes outside all pools whatever the job: 20 MiB were measured at most, 12 are reserve. By
+/// component: docs/proofs.md, "Memory"; what comes with ranks and programs: launch/runs/overhead.h.
 inline constexpr std::int64_t kProcessOverheadBytes = std::int64_t{32} << 20;
 
 struct Facts {
@@ -22,12 +22,12 @@ struct Facts {
   std::int64_t available_memory = 0;                    // bytes on this node; 0: unknown
   std::optional<std::int64_t> memory_limit;             // bytes: the cgroup's, where there is one
   std::int64_t overhead_bytes = kProcessOverheadBytes;  // of a rank outside all pools
-  bool multiplies_bf16 = false;
-  std::vector<std::string> presets;  // names that model.preset accepts; empty: not checked
+  bool multiplies_bf16 = false;                         // as the operators do it
+  std::vector<std::string> presets;                     // names that model.preset accepts; empty: not checked
 };
 
-/// Reads this machine: the affinity mask, /proc/meminfo, the cgroup, cpuid. Knows nothing of ranks and
-/// presets.
+/// Reads this machine: the affinity mask, /proc/meminfo, the cgroup. Knows nothing of ranks, presets and
+/// operators.
 [[nodiscard]] Facts probe_machine();
 
 }  // namespace edgetrain

@@ -43,7 +43,7 @@ void add_top(std::vector<Key>& keys) {
   keys.push_back(TOP_KEY(reproducible)
                      .aliases({"deterministic", "use_deterministic_algorithms", "full_determinism"})
                      .doc("true: bitwise equal over dp (divisors of 8), micro-batch size and ZeRO stage; "
-                          "layout: over tp too. The same layout always gives the same bits."));
+                          "layout: over tp too (not yet). The same layout always gives the same bits."));
 }
 
 void add_model(std::vector<Key>& keys) {

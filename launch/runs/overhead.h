@@ -1,7 +1,9 @@
 // What a rank takes outside all pools: C of the contract RssAnon + RssShmem <= pools + C.
 //
 // Why a figure and not a measurement at run time: memory.device: auto is resolved, and a job refused, before
-// MPI and oneDNN have allocated anything. What it consists of was measured: docs/proofs.md, "Memory".
+// MPI and oneDNN have allocated anything. What it consists of was measured: docs/proofs.md, "Memory". Why the
+// program counts: instructions, their objects and indexes lie on the heap, and a step of many calls on a deep
+// model has tens of thousands of them.
 #pragma once
 
 #include <cstdint>
@@ -10,8 +12,16 @@
 
 namespace edgetrain {
 
-/// Libraries, heap, MPI, generated code, threads, the buffers of measure_rates, and a reserve
-/// (Facts::overhead_bytes), plus the shared windows of our communicators, in whole MiB.
-[[nodiscard]] std::int64_t overhead_bytes(const Place& place);
+/// What C grows with, besides the ranks of the node.
+struct Bookkeeping {
+  std::int64_t instructions = 0;  // of all programs of a rank; 0: not planned yet
+  std::int64_t trace_events = 0;  // kept for the trace file at most
+  std::int64_t threads = 1;       // of the operators
+};
+[[nodiscard]] Bookkeeping bookkeeping_of(const RankPlan& plan, const LoggingConfig& logging);
+
+/// Libraries, heap, MPI, generated code, the buffers of measure_rates, and a reserve
+/// (kProcessOverheadBytes), plus the shared windows of our communicators and the bookkeeping, in whole MiB.
+[[nodiscard]] std::int64_t overhead_bytes(const Place& place, const Bookkeeping& bookkeeping);
 
 }  // namespace edgetrain

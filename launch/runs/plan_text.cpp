@@ -5,6 +5,7 @@
 
 #include "core/base/error.h"
 #include "core/model/model.h"
+#include "core/ops/cpu/env.h"
 #include "launch/runs/run_output.h"
 
 namespace edgetrain {
@@ -18,6 +19,18 @@ std::string peak_row(std::string_view name, const PlannedProgram& planned) {
   }
   return text + fmt::format(" gaps {}: {} ({} bytes)\n", human_bytes(planned.peak.gaps),
                             human_bytes(planned.program.arena_bytes), planned.program.arena_bytes);
+}
+
+std::string_view bf16_products(cpu::Bf16Hardware hardware) {
+  switch (hardware) {
+    case cpu::Bf16Hardware::amx:
+      return "multiplied by AMX tiles";
+    case cpu::Bf16Hardware::avx512:
+      return "multiplied by AVX512-BF16";
+    case cpu::Bf16Hardware::none:
+      return "widened to fp32: this processor does not multiply bf16";
+  }
+  ET_ASSERT(false);
 }
 
 std::string traffic(const RankPlan& plan) {
@@ -49,6 +62,7 @@ std::string plan_text(const PreparedRun& run) {
   const std::int64_t tokens = *job.train.global_batch_size * spec.seq_len;
   std::string text = fmt::format("model     {} with {} parameters, {}\n", name_of(run.model.family),
                                  num_parameters(run.model), name_of(spec.dtype));
+  if (spec.dtype == Dtype::bf16) text += fmt::format("bf16      {}\n", bf16_products(cpu::bf16_hardware()));
   text += fmt::format("layout    {} rank{}: {}, zero {}, {} thread{} each\n", plan.mesh().size(),
                       plan.mesh().size() == 1 ? "" : "s", plan.mesh().describe(), spec.zero, spec.threads,
                       spec.threads == 1 ? "" : "s");

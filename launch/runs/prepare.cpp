@@ -6,6 +6,7 @@
 #include "core/base/error.h"
 #include "core/model/hf_config.h"
 #include "core/model/presets.h"
+#include "core/ops/cpu/env.h"
 #include "launch/job/check.h"
 #include "launch/runs/model_choice.h"
 #include "launch/runs/overhead.h"
@@ -25,7 +26,8 @@ Facts facts_of(const Place& place) {
   Facts facts = probe_machine();
   facts.world_size = place.world;
   facts.ranks_on_node = facts.ranks_on_cores = place.ranks_on_node;
-  facts.overhead_bytes = overhead_bytes(place);
+  facts.overhead_bytes = overhead_bytes(place, {});
+  facts.multiplies_bf16 = cpu::hardware_multiplies_bf16();
   for (const auto& [name, config] : model_presets()) facts.presets.push_back(name);
   return facts;
 }
@@ -69,6 +71,15 @@ RankSpec spec_of(const Job& job, const ModelConfig& model, const Place& place) {
   return spec;
 }
 
+// memory.device for another plan of the same job: `auto` is what the node has, less C, and C is its plan's.
+std::int64_t device_cap_for(const PreparedRun& run, const RankPlan& plan) {
+  const bool is_auto = std::ranges::any_of(
+      run.resolved.decisions, [](const Decision& decision) { return decision.key == "memory.device"; });
+  if (!is_auto) return run.device_cap();
+  const auto overhead = overhead_bytes(run.place, bookkeeping_of(plan, run.job().logging));
+  return run.device_cap() + run.overhead_bytes - overhead;
+}
+
 // The largest smaller micro-batch whose plan fits, with the same global batch; 0: none.
 std::int64_t fitting_micro_batch(const PreparedRun& run) {
   const Job& job = run.job();
@@ -79,9 +90,8 @@ std::int64_t fitting_micro_batch(const PreparedRun& run) {
     spec.samples_per_call = micro;
     spec.calls_per_step = per_rank / micro;
     spec.loss_chunk_rows = loss_chunk_rows(run.model, spec.rows());
-    const int world = run.plan->mesh().size();
-    const RankPlan plan(spec, rule_of(job.optimizer), host_comm_cost({spec.rank, world, world}));
-    if (plan.arena_bytes() <= run.device_cap()) return micro;
+    const RankPlan plan(spec, rule_of(job.optimizer), host_comm_cost(run.place));
+    if (plan.arena_bytes() <= device_cap_for(run, plan)) return micro;
   }
   return 0;
 }
@@ -99,7 +109,7 @@ PreparedRun prepare_run(const std::string& job_path, const std::vector<Override>
                         const Place& place) {
   const ParsedJob parsed = parse_job_file(job_path, overrides);
   refuse(parsed.problems);
-  const Facts facts = facts_of(place);
+  Facts facts = facts_of(place);
   auto problems = check(parsed, facts);
   std::ranges::move(check_inline_model(parsed), std::back_inserter(problems));
   refuse(problems);
@@ -107,10 +117,14 @@ PreparedRun prepare_run(const std::string& job_path, const std::vector<Override>
   run.model = chosen_model(parsed.job.model, run.warnings);
   refuse(check_model_fits(parsed, run.model));
   run.model_json = to_config_json(run.model);
+  run.place = place;
   run.resolved = resolve(parsed, facts);
-  run.overhead_bytes = facts.overhead_bytes;
   run.plan = std::make_unique<RankPlan>(spec_of(run.job(), run.model, place), rule_of(run.job().optimizer),
                                         host_comm_cost(place));
+  // Once more, now that C is known whole: memory.device: auto, on which no plan depends, gives way to it.
+  run.overhead_bytes = facts.overhead_bytes =
+      overhead_bytes(place, bookkeeping_of(*run.plan, run.job().logging));
+  run.resolved = resolve(parsed, facts);
   const auto defects = run.plan->verify();
   ET_CHECK(defects.empty(), "the plan of this job is wrong: rank {}, instruction {}: {}",
            defects.front().rank, defects.front().instr, defects.front().what);

@@ -20,6 +20,7 @@ struct Place {
 };
 
 struct PreparedRun {
+  Place place;
   ResolvedJob resolved;
   ModelConfig model;
   std::string model_json;             // config.json of the model

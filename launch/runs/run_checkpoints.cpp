@@ -36,6 +36,24 @@ std::string text(const Json& meta, std::string_view key) {
   return value == nullptr || value->string() == nullptr ? std::string() : *value->string();
 }
 
+double number(const Json& meta, std::string_view key, const std::filesystem::path& path) {
+  const Json* value = meta.find(key);
+  double out = 0.0;
+  if (value == nullptr || !value->number(out)) {
+    throw Error(ErrorClass::data, fmt::format("{}: the checkpoint does not say its {}", path.string(), key));
+  }
+  return out;
+}
+
+template <typename T>
+void require_same(std::string_view what, const T& theirs, const T& ours, const std::filesystem::path& path) {
+  if (theirs == ours) return;
+  throw Error(ErrorClass::data,
+              fmt::format("{}: the checkpoint has {} {}, the job has {}; resume with the same job, or choose "
+                          "another checkpoint.dir or output_dir for a new run",
+                          path.string(), what, theirs, ours));
+}
+
 // Who writes which elements: replicas share the work evenly, whatever the ZeRO stage.
 Range writes(const Bucket& bucket, const Replication& replication) {
   return shard(bucket, replication.index, replication.count);
@@ -64,6 +82,9 @@ std::filesystem::path RunCheckpoints::save(const RunPosition& position) {
   meta.set("model", identity_.model_json);
   meta.set("data_tokens", identity_.data.tokens);
   meta.set("data_xxh3_128", hex_of(identity_.data.hash));
+  meta.set("data_seq_len", identity_.seq_len);
+  meta.set("data_order", identity_.order);
+  meta.set("data_val_fraction", identity_.val_fraction);
   writer.set_meta(meta.text());
   auto path = writer.commit();
   if (world_.rank() == 0) (void)keep_latest(folder_, position.step, keep_latest_);
@@ -127,26 +148,23 @@ void RunCheckpoints::read_bucket(CheckpointReader& reader, int index) const {
 }
 
 void RunCheckpoints::check_identity(const Json& meta, const std::filesystem::path& path) const {
-  const auto refuse = [&](std::string_view what, std::string_view theirs, std::string_view ours) {
-    throw Error(
-        ErrorClass::data,
-        fmt::format(
-            "{}: the checkpoint has {} {}, the job has {}; resume with the same job, or choose another "
-            "checkpoint.dir or output_dir for a new run",
-            path.string(), what, theirs, ours));
-  };
-  if (text(meta, "optimizer") != identity_.optimizer)
-    refuse("optimizer", text(meta, "optimizer"), identity_.optimizer);
-  if (text(meta, "model") != identity_.model_json) refuse("model", text(meta, "model"), identity_.model_json);
-  const auto seed = static_cast<std::uint64_t>(integer(meta, "seed", path));
-  if (seed != identity_.seed) refuse("seed", std::to_string(seed), std::to_string(identity_.seed));
-  // The position in the order of data means nothing in another data set.
+  require_same("optimizer", text(meta, "optimizer"), identity_.optimizer, path);
+  require_same("model", text(meta, "model"), identity_.model_json, path);
+  require_same("seed", static_cast<std::uint64_t>(integer(meta, "seed", path)), identity_.seed, path);
+  check_data(meta, path);
+}
+
+// The position in the order of data means nothing among other samples, or in another order of them.
+void RunCheckpoints::check_data(const Json& meta, const std::filesystem::path& path) const {
+  require_same("data.seq_len", integer(meta, "data_seq_len", path), identity_.seq_len, path);
+  require_same("data.order", text(meta, "data_order"), identity_.order, path);
+  require_same("data.val_fraction", number(meta, "data_val_fraction", path), identity_.val_fraction, path);
   DataFingerprint data{integer(meta, "data_tokens", path), {}};
   if (!hash_from_hex(text(meta, "data_xxh3_128"), data.hash)) {
     throw Error(ErrorClass::data,
                 fmt::format("{}: the checkpoint does not say its data_xxh3_128", path.string()));
   }
-  if (data != identity_.data) refuse("data of", describe(data), describe(identity_.data));
+  require_same("data of", describe(data), describe(identity_.data), path);
 }
 
 }  // namespace edgetrain

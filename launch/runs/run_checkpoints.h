@@ -32,6 +32,10 @@ class RunCheckpoints {
     std::string optimizer;
     std::string model_json;  // config.json of the model
     DataFingerprint data;
+    // Which samples the data holds, and which of them a position of the order means.
+    std::int64_t seq_len = 0;
+    std::string order;  // as the job writes it
+    double val_fraction = 0.0;
   };
   RunCheckpoints(std::filesystem::path folder, int keep_latest, Identity identity, const RankPlan& plan,
                  std::byte* arena, Communicator& world);
@@ -46,14 +50,15 @@ class RunCheckpoints {
     std::vector<std::string> skipped;
   };
   [[nodiscard]] Found find() const;
-  /// Loads weights and states. Errors: Error(data) naming what does not fit: another model, optimizer,
-  /// seed or data set.
+  /// Loads weights and states. Errors: Error(data) naming what does not fit, with both values: another
+  /// model, optimizer, seed or data set, or another data.seq_len, data.order or data.val_fraction.
   [[nodiscard]] RunPosition load(const std::filesystem::path& path) const;
 
  private:
   void write_bucket(CheckpointWriter& writer, int bucket) const;
   void read_bucket(CheckpointReader& reader, int bucket) const;
   void check_identity(const Json& meta, const std::filesystem::path& path) const;
+  void check_data(const Json& meta, const std::filesystem::path& path) const;
 
   std::filesystem::path folder_;
   int keep_latest_;

@@ -9,7 +9,9 @@
 #include <optional>
 
 #include "core/base/error.h"
+#include "core/io/checkpoints.h"
 #include "core/io/file.h"
+#include "core/io/verdict.h"
 #include "launch/cli/launcher.h"
 #include "launch/job/write.h"
 #include "launch/runs/bench_step.h"
@@ -142,14 +144,53 @@ RunEnd train(PreparedRun& prepared, Bringup& bringup, const std::filesystem::pat
   }
 }
 
-// What is wrong with data or weights is known before MPI starts.
+// What is wrong with the files of data or with names and shapes of weights is known before MPI starts.
 void check_inputs(const PreparedRun& prepared) {
   const Job& job = prepared.job();
   TrainingData(job.data, prepared.model.vocab_size, 0);
-  if (job.model.init != ModelInit::pretrained) return;
+  if (job.model.init == ModelInit::pretrained)
+    (void)pretrained_weights(job.model.path, prepared.plan->train().layout);
+}
+
+// Will the run load the weights of model.path? Not if it goes on from a checkpoint. (One that does not verify
+// after all makes it load them unread; then the first step looks at what they give.)
+bool starts_from_weights(const Job& job) {
+  if (job.model.init != ModelInit::pretrained) return false;
+  const std::string resume = job.checkpoint.resume.value_or("auto");
+  return resume == "never" || (resume == "auto" && list_checkpoints(job.checkpoint.dir.value()).empty());
+}
+
+// Reads every value of the weights.
+void check_weights(const PreparedRun& prepared) {
+  if (!starts_from_weights(prepared.job())) return;
+  const auto& path = prepared.job().model.path;
   const auto& layout = prepared.plan->train().layout;
-  require_finite(pretrained_weights(job.model.path, layout), layout, job.model.path,
-                 prepared.plan->spec().threads);
+  require_finite(pretrained_weights(path, layout), layout, path, prepared.plan->spec().threads);
+}
+
+// Collective. Rank 0 checks the weights for all: as many readers as ranks would wait for one disk. Returns
+// its verdict, as verdict.h has it. After MPI_Init, so that all ranks end alike whatever the launcher.
+std::string agreed_verdict_on_weights(const PreparedRun& prepared) {
+  const MpiComm world = MpiComm::world();
+  std::string verdict = good_verdict("");
+  try {
+    if (world.rank() == 0) check_weights(prepared);
+  } catch (const std::exception& error) {
+    verdict = bad_verdict(error);
+  }
+  auto size = static_cast<int>(verdict.size());
+  check_mpi(MPI_Bcast(&size, 1, MPI_INT, 0, world.handle()), "MPI_Bcast");
+  verdict.resize(static_cast<std::size_t>(size));
+  check_mpi(MPI_Bcast(verdict.data(), size, MPI_CHAR, 0, world.handle()), "MPI_Bcast");
+  return verdict;
+}
+
+// Nothing has been written yet: weights that are wrong end the run as a wrong job does.
+void require_sound_weights(const PreparedRun& prepared, MpiSession& session) {
+  if (prepared.job().model.init != ModelInit::pretrained) return;
+  const std::string verdict = agreed_verdict_on_weights(prepared);
+  if (verdict != good_verdict("")) session.close();
+  (void)text_or_throw(verdict);
 }
 
 // A dying process loses its memory, which its peers notice, a little before its state says that it is dead.
@@ -193,6 +234,13 @@ RunStatus failure_of(const std::exception& error, const std::filesystem::path& f
   MpiSession::abort(static_cast<int>(ExitCode::failed));
 }
 
+// --ranks for nodes like this one: as many ranks each as it has cores, unless told otherwise.
+Place planned_place(const CommandLine& command) {
+  if (!command.ranks) return place_of_launcher();
+  const std::int64_t per_node = command.ranks_per_node.value_or(probe_machine().cores);
+  return {0, static_cast<int>(*command.ranks), static_cast<int>(std::min(*command.ranks, per_node))};
+}
+
 }  // namespace
 
 ExitCode bench_job(const CommandLine& command, int& argc, char**& argv) {
@@ -221,6 +269,7 @@ ExitCode run_job(const CommandLine& command, int& argc, char**& argv) {
   const std::filesystem::path folder = prepared.job().output_dir.value();
   install_stop_signals();
   MpiSession session(argc, argv);
+  require_sound_weights(prepared, session);
   RunEnd end{};
   std::int64_t step = 0;
   try {
@@ -235,14 +284,13 @@ ExitCode run_job(const CommandLine& command, int& argc, char**& argv) {
 }
 
 void plan_job(const CommandLine& command) {
-  // More ranks than this machine has cores are planned for nodes like this one, with a rank per core.
-  Place place = place_of_launcher();
-  if (command.ranks) {
-    const int world = static_cast<int>(*command.ranks);
-    place = {0, world, std::min(world, static_cast<int>(probe_machine().cores))};
-  }
+  const Place place = planned_place(command);
   const PreparedRun prepared = prepare_run(command.target, command.overrides, place);
   print(plan_text(prepared));
+  if (place.ranks_on_node < place.world) {
+    print(fmt::format("nodes     like this one, {} rank{} each (--ranks-per-node)\n", place.ranks_on_node,
+                      place.ranks_on_node == 1 ? "" : "s"));
+  }
   print(simulation_text(*prepared.plan,
                         measure_rates(prepared.plan->spec().dtype, prepared.plan->spec().threads)));
   require_fit(prepared);
@@ -252,6 +300,7 @@ void check_job(const CommandLine& command) {
   const PreparedRun prepared = prepare_run(command.target, command.overrides, place_of_launcher());
   require_fit(prepared);
   check_inputs(prepared);
+  check_weights(prepared);
   for (const auto& warning : prepared.warnings) print("warning   " + warning + "\n");
   print(command.target + ": the job is right\n");
 }

@@ -5,8 +5,9 @@
 
 namespace edgetrain {
 
-/// Starts MPI, runs the job's task and returns how it ended. Errors: JobError before anything was started
-/// (the caller prints it on rank 0), Error afterwards.
+/// Starts MPI, runs the job's task and returns how it ended. Errors: JobError or Error(data) before anything
+/// was written, without MPI or with MPI finalized (the caller prints it on rank 0). What fails later ends the
+/// job here.
 [[nodiscard]] ExitCode run_job(const CommandLine& command, int& argc, char**& argv);
 /// `bench step job.yaml`: where the time of a step goes; see bench_step.h.
 [[nodiscard]] ExitCode bench_job(const CommandLine& command, int& argc, char**& argv);

@@ -29,7 +29,7 @@ std::string verdict_on(const std::vector<std::string>& all, const std::vector<st
 void require_same_data(const DataFingerprint& mine, Communicator& world) {
   if (world.size() == 1) return;
   std::vector<std::byte> staging(64 << 10);
-  TextExchange exchange(world, staging, std::chrono::minutes(5));
+  TextExchange exchange(world, "data of all ranks", staging, std::chrono::minutes(5));
   const auto all = exchange.gather(describe(mine));
   const auto hosts = exchange.gather(host_name());
   (void)text_or_throw(exchange.broadcast(world.rank() == 0 ? verdict_on(all, hosts) : ""));

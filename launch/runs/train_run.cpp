@@ -36,7 +36,15 @@ ScheduleParams schedule_of(const Job& job) {
 
 RunCheckpoints::Identity identity_of(const Job& job, const std::string& model_json,
                                      const DataFingerprint& data) {
-  return {static_cast<std::uint64_t>(job.seed), std::string(name_of(job.optimizer.name)), model_json, data};
+  RunCheckpoints::Identity identity;
+  identity.seed = static_cast<std::uint64_t>(job.seed);
+  identity.optimizer = name_of(job.optimizer.name);
+  identity.model_json = model_json;
+  identity.data = data;
+  identity.seq_len = job.data.seq_len;
+  identity.order = name_of(job.data.order);
+  identity.val_fraction = job.data.val_fraction;
+  return identity;
 }
 
 BytesTable table_of(const PeakUse& peak, const Pool& pool) {
@@ -63,7 +71,6 @@ TrainRun::TrainRun(Setup setup)
     : setup_(std::move(setup)),
       job_(setup_.job),
       data_(job_.data, setup_.plan.spec().config.vocab_size, static_cast<std::uint64_t>(job_.seed)),
-      fingerprint_(data_.fingerprint()),
       engine_(setup_.plan, setup_.pool, setup_.replicas, setup_.world,
               {[this](int micro_batch, const TokenBuffers& buffers) {
                  if (validating_) {
@@ -74,9 +81,6 @@ TrainRun::TrainRun(Setup setup)
                },
                [this] { return decide(); }, [this](int, Tensor losses) { validation_.add_losses(losses); }},
               false),
-      checkpoints_(job_.checkpoint.dir.value(), static_cast<int>(job_.checkpoint.keep_latest),
-                   identity_of(job_, setup_.model_json, fingerprint_), setup_.plan, engine_.arena(),
-                   setup_.world),
       schedule_(schedule_of(job_)),
       trace_(setup_.plan.train().layout.unit_names(), setup_.plan.train().layout.bucket_names()) {
   engine_.train_driver().listen(trace_);
@@ -99,8 +103,13 @@ RunEnd TrainRun::run() {
 }
 
 void TrainRun::start() {
+  setup_.liveness.begin_phase("reading the data");
+  const DataFingerprint fingerprint = data_.fingerprint();
   setup_.liveness.begin_phase("comparing the data of all ranks");
-  require_same_data(fingerprint_, setup_.world);
+  require_same_data(fingerprint, setup_.world);
+  checkpoints_.emplace(job_.checkpoint.dir.value(), static_cast<int>(job_.checkpoint.keep_latest),
+                       identity_of(job_, setup_.model_json, fingerprint), setup_.plan, engine_.arena(),
+                       setup_.world);
   setup_.liveness.begin_phase("loading weights");
   resume_or_initialise();
   if (leader()) {
@@ -114,14 +123,14 @@ void TrainRun::resume_or_initialise() {
   const std::string resume = job_.checkpoint.resume.value_or("auto");
   std::optional<std::filesystem::path> from;
   if (resume == "auto") {
-    auto found = checkpoints_.find();
+    auto found = checkpoints_->find();
     for (const auto& skipped : found.skipped) say("checkpoint skipped: " + skipped);
     from = found.path;
   } else if (resume != "never") {
     from = resume;
   }
   if (from) {
-    position_ = checkpoints_.load(*from);
+    position_ = checkpoints_->load(*from);
     last_saved_ = position_.step;
     say(fmt::format("resumed from {} (step {})", from->string(), position_.step));
     return;
@@ -210,7 +219,7 @@ void TrainRun::report_nonfinite() {
   };
   const std::string mine = find_nonfinite(engine_, loss_scale(), sample_of);
   std::vector<std::byte> staging(64 << 10);
-  TextExchange exchange(setup_.world, staging, std::chrono::minutes(5));
+  TextExchange exchange(setup_.world, "values that are not finite", staging, std::chrono::minutes(5));
   const auto all = exchange.gather(mine);
   std::string verdict;
   for (std::size_t rank = 0; rank < all.size(); ++rank) {
@@ -250,7 +259,7 @@ double TrainRun::validate() {
 void TrainRun::save() {
   setup_.liveness.begin_phase("saving a checkpoint");
   engine_.settle();
-  const auto path = checkpoints_.save(position_);
+  const auto path = checkpoints_->save(position_);
   last_saved_ = position_.step;
   say("saved " + path.string());
 }

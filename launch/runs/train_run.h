@@ -73,9 +73,8 @@ class TrainRun {
   Setup setup_;
   const Job& job_;
   TrainingData data_;
-  DataFingerprint fingerprint_;
   RankEngine engine_;
-  RunCheckpoints checkpoints_;
+  std::optional<RunCheckpoints> checkpoints_;  // once the data has been read: it is part of their identity
   ScheduleParams schedule_;
   Trace trace_;
   std::optional<MetricsFile> metrics_;

@@ -151,9 +151,10 @@ TileSource random_weights(std::uint64_t seed) {
       std::fill(values.begin(), values.end(), spec.init.value);
       return;
     }
-    for (std::int64_t row = 0; row < tile.rows; ++row) {
-      const auto out =
-          values.subspan(static_cast<std::size_t>(row * tile.cols), static_cast<std::size_t>(tile.cols));
+    // Whole rows are one run of elements.
+    const std::int64_t run = tile.cols == spec.cols ? tile.numel() : tile.cols;
+    for (std::int64_t row = 0; row * run < tile.numel(); ++row) {
+      const auto out = values.subspan(static_cast<std::size_t>(row * run), static_cast<std::size_t>(run));
       fill_normal(seed, spec.name, (tile.row + row) * spec.cols + tile.col, out,
                   static_cast<double>(spec.init.value));
     }

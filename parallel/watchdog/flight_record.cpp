@@ -82,13 +82,16 @@ FlightRecord::FlightRecord(const std::filesystem::path& dir, int rank, int world
 
 FlightRecord::~FlightRecord() {
   close();
+  // A failure leaves what a reader on this host sees, which is all that can be had.
+  (void)::msync(file_, static_cast<std::size_t>(bytes_), MS_SYNC);
   ::munmap(file_, static_cast<std::size_t>(bytes_));
 }
 
 void FlightRecord::close() {
   file_->closed.store(1, std::memory_order_release);
-  // A failure leaves what a reader on this host sees, which is all that can be had.
-  (void)::msync(file_, static_cast<std::size_t>(bytes_), MS_SYNC);
+  // Not MS_SYNC: the watchdog comes here on its way out, perhaps because this very file system hangs. Readers
+  // on this host see the mark at once; the others when the kernel has written the page back.
+  (void)::msync(file_, static_cast<std::size_t>(bytes_), MS_ASYNC);
 }
 
 std::uint32_t FlightRecord::add_group(std::string_view name, std::span<const int> ranks) {

@@ -36,12 +36,12 @@ class FlightRecord {
   FlightRecord(const std::filesystem::path& dir, int rank, int world_size);
   FlightRecord(const FlightRecord&) = delete;
   FlightRecord& operator=(const FlightRecord&) = delete;
-  /// close(), and unmaps. The file stays.
+  /// close(), waits until the file is on its disk, for readers on other hosts, and unmaps. The file stays.
   ~FlightRecord();
 
-  /// Marks the file as closed, the end of this process is no accident, and flushes it, for readers on other
-  /// hosts. It stays mapped: any thread may call this, while the driver's still stamps. Who ends the process
-  /// without running destructors calls it first, or its peers take that end for the cause of theirs.
+  /// Marks the file as closed: the end of this process is no accident. Waits for no disk. It stays mapped:
+  /// any thread may call this, while the driver's still stamps. Who ends the process without running
+  /// destructors calls it first, or its peers take that end for the cause of theirs.
   void close();
 
   /// Tells readers who takes part in a group; its number for stamps. `ranks`: world ranks in group order.

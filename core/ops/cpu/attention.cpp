@@ -92,11 +92,14 @@ HWY_INLINE void fold_scores(std::int64_t keys, float scale, const ForwardScratch
     const V before = hn::LoadU(d, s.maximum + i);
     V top = before;
     for (std::int64_t j = 0; j < keys; ++j) top = hn::Max(top, hn::LoadU(d, scores + j * kQueryBlock));
-    const V shift = hn::Mul(hn::IfThenElse(hn::Eq(top, nothing), hn::Zero(d), top), times);
-    const V rescale = exp_of_difference(d, hn::MulSub(before, times, shift));
-    const auto weight = [&](std::int64_t j) HWY_ATTR {
-      return exp_of_difference(d, hn::MulSub(hn::LoadU(d, scores + j * kQueryBlock), times, shift));
+    const V reference = hn::IfThenElse(hn::Eq(top, nothing), hn::Zero(d), top);
+    // Difference first: never above 0, and exactly 0 for a maximum that stays, however large scores are.
+    const auto weight_of = [&](V score) HWY_ATTR {
+      return exp_of_difference(d, hn::Mul(hn::Sub(score, reference), times));
     };
+    const auto weight = [&](std::int64_t j)
+                            HWY_ATTR { return weight_of(hn::LoadU(d, scores + j * kQueryBlock)); };
+    const V rescale = weight_of(before);
     V even = hn::Mul(hn::LoadU(d, s.sum + i), rescale), odd = hn::Zero(d);
     std::int64_t j = 0;
     for (; j + 2 <= keys; j += 2) {

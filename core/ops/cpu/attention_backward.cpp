@@ -54,11 +54,11 @@ struct BackwardScratch {
   float *k, *v;                     // (kKeyBlock, head_dim): widened
   // on a unit
   std::uint16_t *q_column_pairs, *dout_column_pairs;  // [P / 2][kQueryBlock][2]
-  std::uint16_t *q_row_pairs, *dout_row_pairs;  // every kPackColumns columns: [kQueryBlock / 2][columns][2]
-  std::uint16_t *k_rows, *v_rows;               // (kKeyBlock, P), where they are not whole
-  std::uint16_t* k_columns;                     // (P, kKeyBlock)
-  std::uint16_t *weight_rows, *dscore_rows;     // (kKeyBlock, kQueryBlock), see paired_query()
-  std::uint16_t* dscore_pairs;                  // [kKeyBlock / 2][kQueryBlock][2]
+  std::uint16_t *q_row_pairs, *dout_row_pairs;        // [kQueryBlock / 2][P][2], see paired_query()
+  std::uint16_t *k_rows, *v_rows;                     // (kKeyBlock, P), where they are not whole
+  std::uint16_t* k_columns;                           // (P, kKeyBlock)
+  std::uint16_t *weight_rows, *dscore_rows;           // (kKeyBlock, kQueryBlock), see paired_query()
+  std::uint16_t* dscore_pairs;                        // [kKeyBlock / 2][kQueryBlock][2]
 };
 
 BackwardScratch carve(ScratchCarver& carver, std::int64_t head_dim, Dtype dtype, bool on_unit,
@@ -110,7 +110,8 @@ struct KeyGradient {
 HWY_INLINE KeyGradient key_gradient(std::int64_t j, std::int64_t i, float scale, const BackwardScratch& s) {
   const D d;
   const V times = set(scale), score = hn::LoadU(d, s.weights + j * kQueryBlock + i);
-  const V weight = exp_of_difference(d, hn::MulSub(score, times, hn::LoadU(d, s.lse + i)));
+  // Not fused: lse is at least the rounded product of the largest score, so this stays at or below 0.
+  const V weight = exp_of_difference(d, hn::Sub(hn::Mul(score, times), hn::LoadU(d, s.lse + i)));
   const V dp = hn::LoadU(d, s.dscores + j * kQueryBlock + i);
   return {weight, hn::Mul(hn::Mul(weight, times), hn::Sub(dp, hn::LoadU(d, s.delta + i)))};
 }

@@ -1,5 +1,5 @@
-// The one inner product of attention, for every Highway target: a register block of C over vectors of
-// columns.
+// The inner product of attention in fp32 (and of widened bf16; what the hardware multiplies is
+// matrix_unit.h), for every Highway target: a register block of C over vectors of columns.
 //
 // Why not oneDNN for it: a block of 64 x 64 x 64 takes about 2 us of arithmetic in fp32, and the call alone
 // costs one. Why one kernel for all five products: A is read one element at a time and broadcast, so A and

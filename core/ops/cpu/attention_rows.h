@@ -1,5 +1,5 @@
-// Moving the rows of one head between tensors and the f32 tiles that attention computes in, and carving up
-// scratch.
+// Moving the rows of one head between tensors and the tiles that attention computes in, f32 or the layouts of
+// a matrix unit, and carving up scratch.
 #pragma once
 
 #include <omp.h>

@@ -10,7 +10,8 @@
 
 namespace edgetrain::cpu {
 
-/// How the processor multiplies bf16, as far as ONEDNN_MAX_CPU_ISA lets it.
+/// How the processor multiplies bf16, as far as ONEDNN_MAX_CPU_ISA and the kernel let it: one answer for
+/// oneDNN, MatrixUnit, `dtype: auto` and the banner. Asking for the first time asks the kernel for tiles.
 enum class Bf16Hardware : std::uint8_t { none, avx512, amx };
 [[nodiscard]] Bf16Hardware bf16_hardware();
 [[nodiscard]] inline bool hardware_multiplies_bf16() { return bf16_hardware() != Bf16Hardware::none; }

@@ -7,8 +7,6 @@
 
 #if defined(__x86_64__)
 #include <immintrin.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 #endif
 
 namespace edgetrain::cpu {
@@ -78,12 +76,6 @@ EDGETRAIN_AMX void amx_block(const UnitBlock& x) {
   }
 }
 
-// Linux gives tile registers only to a process that asks (Documentation/x86/xstate.rst).
-bool kernel_grants_tiles() {
-  constexpr long kRequestPermission = 0x1023, kTileData = 18;
-  return syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
-}
-
 // ---- AVX512-BF16: 8 x 32 of C in registers, a pair of A broadcast ----
 
 #define EDGETRAIN_AVX512_BF16 __attribute__((target("avx512f,avx512bw,avx512vl,avx512bf16")))
@@ -134,7 +126,7 @@ const UnitKernel& kernel_here() {
   static const UnitKernel avx512{nothing, nothing, avx512_block<false>, avx512_block<true>};
   const Bf16Hardware hardware = bf16_hardware();
   ET_CHECK(hardware != Bf16Hardware::none, "this processor does not multiply bf16");
-  return hardware == Bf16Hardware::amx && kernel_grants_tiles() ? amx : avx512;
+  return hardware == Bf16Hardware::amx ? amx : avx512;
 }
 
 #else

@@ -27,7 +27,7 @@ class CheckpointOverMpi : public ::testing::Test {
     (void)exchange().gather("");  // a broadcast would not wait for those who still read
     if (world_.rank() == 0) std::filesystem::remove_all(folder_);
   }
-  TextExchange exchange() { return {world_, staging_, std::chrono::seconds(60)}; }
+  TextExchange exchange() { return {world_, "test", staging_, std::chrono::seconds(60)}; }
   // Rank 0's number, on every rank.
   std::int64_t agreed(std::int64_t own) { return std::stoll(exchange().broadcast(std::to_string(own))); }
   // Rank r writes rows [r * kRows / N, (r + 1) * kRows / N) of value step + index; with a hole if asked.

@@ -38,6 +38,8 @@ TEST(CommandLine, Verbs) {
   EXPECT_EQ(read({"check", "job.yaml"}).verb, CommandVerb::check);
   EXPECT_EQ(read({"plan", "job.yaml", "--ranks", "64", "a=b"}).ranks, 64);
   EXPECT_EQ(read({"plan", "--ranks=64", "job.yaml"}).target, "job.yaml");
+  EXPECT_EQ(read({"plan", "--ranks=64", "--ranks-per-node", "8", "job.yaml"}).ranks_per_node, 8);
+  EXPECT_EQ(read({"plan", "--ranks-per-node=4", "--ranks=64", "job.yaml"}).ranks, 64);
   EXPECT_EQ(read({"inspect", "runs/x"}).target, "runs/x");
   EXPECT_EQ(read({"bench", "step", "job.yaml", "a=b"}).bench, "step");
   EXPECT_EQ(read({"bench", "step", "job.yaml", "a=b"}).target, "job.yaml");
@@ -66,6 +68,8 @@ TEST(CommandLine, Mistakes) {
     expect_refused({"plan", "job.yaml", "--ranks", ranks}, "--ranks is a number of ranks");
   }
   expect_refused({"job.yaml", "--ranks", "3"}, "--ranks belongs to plan");
+  expect_refused({"plan", "job.yaml", "--ranks-per-node", "3"}, "--ranks-per-node goes with --ranks");
+  expect_refused({"plan", "job.yaml", "--ranks=2", "--ranks-per-node=x"}, "--ranks-per-node is a number");
   expect_refused({"inspect"}, "inspect what?");
   expect_refused({"inspect", "a", "b"}, "'b' is one argument too many");
   expect_refused({"explain", "a", "b"}, "one argument too many");

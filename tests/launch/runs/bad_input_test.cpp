@@ -225,6 +225,26 @@ TEST_P(NotFinite, AWeightIsNamedWithItsIndex) {
   EXPECT_EQ(sound.code, 0) << sound.output;
 }
 
+// The weights of model.path are not what a run starts from that goes on from a checkpoint: it does not read
+// them.
+TEST(Weights, AreNotReadWhenACheckpointServes) {
+  const RunFolder folder;
+  const std::string tensor = "model.norm.weight";
+  const auto train = [&](float value, std::vector<std::string> more) {
+    const fs::path model = model_with(folder, tensor, 7, value, Dtype::f32);
+    more.insert(more.end(), {"~model.config", "model.path=" + model.string(), "model.init=pretrained"});
+    return folder.run({2, more});
+  };
+  constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
+  ASSERT_EQ(train(0.5F, {"train.steps=4"}).code, 0);
+  const Ended further = train(kNan, {"train.steps=6"});
+  EXPECT_EQ(further.code, 0) << further.output;
+  EXPECT_TRUE(further.says("(step 4)")) << further.output;
+  const Ended anew = train(kNan, {"train.steps=6", "checkpoint.resume=never"});
+  EXPECT_EQ(anew.code, 2) << anew.output;
+  EXPECT_EQ(anew.count(tensor + ": nan at [7]"), 1) << anew.output;
+}
+
 INSTANTIATE_TEST_SUITE_P(Stored, NotFinite, ::testing::Values(Dtype::f32, Dtype::bf16, Dtype::f16),
                          [](const auto& instance) { return std::string(name_of(instance.param)); });
 
@@ -271,9 +291,9 @@ TEST_F(Damaged, ADamagedCheckpointThatWasNamedIsRefused) {
   EXPECT_TRUE(ended.says("shard-00000.bin")) << ended.output;
 }
 
-TEST_F(Damaged, ACheckpointOfAnotherModelOptimizerOrSeedIsRefused) {
+TEST_F(Damaged, ACheckpointOfAnotherModelOptimizerSeedOrSamplesIsRefused) {
   struct Case {
-    const char *override, *named;
+    const char *override, *named, *asked = "";
   };
   constexpr const char* kOtherModel =
       "model.config={model_type: llama, vocab_size: 257, hidden_size: 64, intermediate_size: 88, "
@@ -281,10 +301,14 @@ TEST_F(Damaged, ACheckpointOfAnotherModelOptimizerOrSeedIsRefused) {
       "num_attention_heads: 4, num_key_value_heads: 2, max_position_embeddings: 64, tie_word_embeddings: "
       "true}";
   for (const Case& c : {Case{kOtherModel, "model"}, Case{"optimizer.name=sgd", "optimizer adamw"},
-                        Case{"seed=99", "seed 1234"}}) {
+                        Case{"seed=99", "seed 1234", ", the job has 99"},
+                        Case{"data.seq_len=64", "data.seq_len 32", ", the job has 64"},
+                        Case{"data.order=sequential", "data.order shuffled", ", the job has sequential"},
+                        Case{"data.val_fraction=0.1", "data.val_fraction 0", ", the job has 0.1"}}) {
     const Ended ended = folder.run({2, {"train.steps=30", c.override}});
     EXPECT_NE(ended.code, 0) << ended.output;
-    EXPECT_TRUE(ended.says(std::string("the checkpoint has ") + c.named)) << ended.output;
+    EXPECT_TRUE(ended.says(std::string("the checkpoint has ") + c.named + c.asked)) << ended.output;
+    EXPECT_TRUE(ended.says("choose another checkpoint.dir or output_dir for a new run")) << ended.output;
     EXPECT_TRUE(ended.says(folder.checkpoint(20).string())) << ended.output;
     EXPECT_TRUE(folder.tensors(20) == whole) << "a refused run changed the checkpoint";
   }

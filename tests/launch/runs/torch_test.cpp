@@ -218,11 +218,14 @@ TEST(TorchControls, SmallMistakesAreNoticed) {
   EXPECT_FALSE(close(train(golden, Dtype::bf16, kAdamW, {}).losses, adamw.losses, kLossesFp32));
 }
 
-// The second CTest entry would be the first once more if oneDNN did not listen.
+// The other CTest entries would be the first once more if oneDNN did not listen.
 TEST(TorchEnvironment, HasTheInstructionSetThatWasAskedFor) {
   const char* asked = std::getenv("ONEDNN_MAX_CPU_ISA");
   if (asked != nullptr && std::string_view(asked) == "AVX2") {
-    EXPECT_FALSE(cpu::hardware_multiplies_bf16());
+    EXPECT_EQ(cpu::bf16_hardware(), cpu::Bf16Hardware::none);
+  }
+  if (asked != nullptr && std::string_view(asked) == "AVX512_CORE_BF16") {
+    EXPECT_NE(cpu::bf16_hardware(), cpu::Bf16Hardware::amx);
   }
 }
 

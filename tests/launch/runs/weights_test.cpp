@@ -5,13 +5,11 @@
 
 #include <algorithm>
 #include <array>
-#include <atomic>
 #include <cmath>
 #include <limits>
 #include <vector>
 
 #include "core/base/error.h"
-#include "launch/runs/parallel_for.h"
 #include "launch/runs/rank_plan.h"
 #include "tests/support/tiny_models.h"
 
@@ -115,26 +113,6 @@ TEST(RequireFinite, NamesTheFirstBadValueOfEachTensor) {
       EXPECT_NE(text.find(named), std::string::npos) << named << " in\n" << text;
     }
     EXPECT_EQ(std::ranges::count(text, '\n'), 3) << text;
-  }
-}
-
-TEST(ParallelFor, DoesEveryPieceOnce) {
-  for (const int threads : {1, 2, 5}) {
-    for (const std::int64_t n : {0, 1, 3, 101}) {
-      std::vector<std::atomic<int>> done(static_cast<std::size_t>(n));
-      parallel_for(threads, n, [&](std::int64_t i) { done[static_cast<std::size_t>(i)] += 1; });
-      for (const auto& times : done) EXPECT_EQ(times, 1) << threads << " threads, " << n << " pieces";
-    }
-  }
-}
-
-TEST(ParallelFor, ThrowsWhatABodyThrows) {
-  for (const int threads : {1, 4}) {
-    EXPECT_THROW(parallel_for(threads, 50,
-                              [](std::int64_t i) {
-                                if (i % 7 == 3) throw Error(ErrorClass::data, "piece");
-                              }),
-                 Error);
   }
 }
 

@@ -170,6 +170,43 @@ TEST_P(Attention, BackwardOnTheMatrixUnit) {
   }
 }
 
+// 64 tiles of keys after the one with the maximum: sums that are rescaled by anything but 1 would drift by
+// 6e-8 of the score a tile. 1 / sqrt(32) is no power of two.
+TEST(AttentionNumbers, LongRowsOfLargeScoresDoNotDrift) {
+  const Setting s{"", 1, 1, 32, 40, 4160, {{0, 40, 0, 4160, -kFree, kFree}}};
+  for (const Dtype dtype : {Dtype::f32, Dtype::bf16}) {
+    SCOPED_TRACE(name_of(dtype));
+    Case test = forward_case(s, dtype);
+    for (std::int64_t r = 0; r < 40; ++r) {
+      for (std::int64_t c = 0; c < 32; ++c) {
+        const Tensor q = test.operands[kQ].tensor();
+        set_element(q, r, c, 8.0 * element(q, r, c));
+        if (r == 0) set_element(test.operands[kK].tensor(), 5, c, element(q, 0, c) > 0.0 ? 2.0 : -2.0);
+      }
+    }
+    std::vector<double> expected = read(run_on_oracle(test)[kLse].tensor()).values;
+    ASSERT_GT(expected[0], 60.0);
+    for (std::vector<Operand>& actual : run_with_scratch(test)) {
+      EXPECT_TRUE((all_close<double, double>(read(actual[kLse].tensor()).values, expected, {0.0, 1e-6})));
+    }
+  }
+}
+
+// Scores of 2^32: weights are those of the largest, not garbage of an exponential beyond its range.
+TEST(AttentionNumbers, HugeScoresStayFinite) {
+  const Setting s{"", 1, 1, 32, 40, 130, {{0, 40, 0, 130, -kFree, kFree}}};
+  Case test = forward_case(s, Dtype::f32);
+  for (std::int64_t r = 0; r < 40; ++r) {
+    for (std::int64_t c = 0; c < 32; ++c) {
+      const Tensor q = test.operands[kQ].tensor();
+      set_element(q, r, c, 0x1p30 * element(q, r, c));
+    }
+  }
+  for (std::vector<Operand>& actual : run_with_scratch(test)) {
+    for (const double value : read(actual[kOut].tensor()).values) ASSERT_LE(std::abs(value), 2.0);
+  }
+}
+
 TEST(AttentionRows, WithoutKeysAreZeroAndMinusInfinity) {
   const Setting s{"", 2, 1, 7, 70, 70, {{0, 70, 0, 70, 66, kFree}}};
   std::vector<Operand> after = run_with_scratch(forward_case(s, Dtype::f32))[0];
