@@ -1,6 +1,7 @@
 #include "core/program/slots.h"
 
 #include <algorithm>
+#include <iterator>
 
 #include "core/base/error.h"
 
@@ -14,23 +15,47 @@ struct Placed {
 
 bool together(const Life& a, const Life& b) { return a.first <= b.last && b.first <= a.last; }
 
-// Lowest gap of `bytes` among those of the placed ones, in order of address, that live at some time of
-// `life`.
-std::int64_t first_fit(const std::vector<Placed>& placed, std::int64_t floor, std::int64_t bytes,
-                       const Life& life) {
+// What has been placed, found by time: most objects of a step with many calls live in one call, so asking all
+// of them for every object would make planning quadratic in the calls.
+class PlacedObjects {
+ public:
+  explicit PlacedObjects(std::size_t instrs) : spans_(instrs / kSpan + 1) {}
+
+  void add(const Placed& next) {
+    const std::size_t first = span_of(next.life.first), last = span_of(next.life.last);
+    if (last - first >= kLong) return long_lived_.push_back(next);
+    for (std::size_t s = first; s <= last; ++s) spans_[s].push_back(next);
+  }
+
+  /// Those that live at some time of `life`, in order of address; some of them twice.
+  [[nodiscard]] std::vector<Placed> living_with(const Life& life) const {
+    std::vector<Placed> found;
+    const auto take = [&](const std::vector<Placed>& from) {
+      std::copy_if(from.begin(), from.end(), std::back_inserter(found),
+                   [&](const Placed& other) { return together(other.life, life); });
+    };
+    take(long_lived_);
+    for (std::size_t s = span_of(life.first); s <= span_of(life.last); ++s) take(spans_[s]);
+    std::sort(found.begin(), found.end(), [](const Placed& a, const Placed& b) { return a.begin < b.begin; });
+    return found;
+  }
+
+ private:
+  static constexpr std::size_t kSpan = 32, kLong = 16;  // instructions; spans
+  static std::size_t span_of(int instr) { return static_cast<std::size_t>(instr) / kSpan; }
+
+  std::vector<std::vector<Placed>> spans_;
+  std::vector<Placed> long_lived_;  // kLong spans or more
+};
+
+// Lowest gap of `bytes` from `floor` on among `neighbours`, which are in order of address.
+std::int64_t first_fit(const std::vector<Placed>& neighbours, std::int64_t floor, std::int64_t bytes) {
   std::int64_t at = floor;
-  for (const auto& other : placed) {
-    if (!together(other.life, life)) continue;
+  for (const auto& other : neighbours) {
     if (at + bytes <= other.begin) break;
     at = std::max(at, other.end);
   }
   return at;
-}
-
-void insert_by_address(std::vector<Placed>& placed, const Placed& next) {
-  placed.insert(std::upper_bound(placed.begin(), placed.end(), next,
-                                 [](const Placed& a, const Placed& b) { return a.begin < b.begin; }),
-                next);
 }
 
 bool conflict(const Instr& earlier, const Instr& later) {
@@ -93,13 +118,13 @@ void assign_slots(Program& program) {
     if (life[ia].first != life[ib].first) return life[ia].first < life[ib].first;
     return a < b;
   });
-  std::vector<Placed> placed;
+  PlacedObjects placed(program.instrs.size());
   for (const int i : order) {
     auto& object = program.objects[static_cast<std::size_t>(i)];
     const auto& span = life[static_cast<std::size_t>(i)];
     const std::int64_t bytes = aligned(object.bytes);
-    object.address = first_fit(placed, program.carried_bytes, bytes, span);
-    insert_by_address(placed, {object.address, object.address + bytes, span});
+    object.address = first_fit(placed.living_with(span), program.carried_bytes, bytes);
+    placed.add({object.address, object.address + bytes, span});
     program.arena_bytes = std::max(program.arena_bytes, object.address + bytes);
   }
 }
