@@ -101,9 +101,12 @@ void bench(PreparedRun& prepared, Bringup& bringup) {
 
 // The watchdog's verdict ends the job from its own thread: the driver hangs, or a peer is gone and mpirun is
 // about to kill us. _Exit, not MPI_Abort, which may need the hung driver; mpirun ends the others when a rank
-// leaves like this. The record is closed last: until then peers need it for their own verdict.
+// leaves like this. The record is closed last: until then peers need it for their own verdict. A file system
+// that hangs may be the very reason, and must not hold the end up: then the alarm ends the process.
 Liveness::Verdict end_on_verdict(const std::filesystem::path& folder, FlightRecord& flight) {
   return [folder, &flight](const Diagnosis& diagnosis, std::int64_t step) {
+    constexpr unsigned kSecondsToTell = 8;
+    ::alarm(kSecondsToTell);
     const int rank = flight.rank();
     if (!first_to_end(folder)) {
       flight.close();
