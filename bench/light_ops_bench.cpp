@@ -5,61 +5,20 @@
 // they do in a step. Second number: threads.
 #include <benchmark/benchmark.h>
 
-#include <cstring>
 #include <functional>
-#include <random>
 #include <string>
-#include <vector>
 
-#include "core/memory/pool.h"
+#include "bench/operands.h"
 #include "core/ops/cpu/activation.h"
 #include "core/ops/cpu/cross_entropy.h"
 #include "core/ops/cpu/elementwise.h"
 #include "core/ops/cpu/norm.h"
 #include "core/ops/cpu/update.h"
-#include "core/tensor/bf16.h"
 
 namespace edgetrain {
 namespace {
 
 constexpr std::int64_t kRows = 2048, kHidden = 768, kInner = 3072, kVocab = 50257;
-
-Pool& pool() {
-  static Pool instance(Tier::device, std::int64_t{16} << 30);
-  return instance;
-}
-
-constexpr std::size_t kNormals = 10007;
-const std::vector<float>& normals() {
-  static const std::vector<float> numbers = [] {
-    std::mt19937 random(1);
-    std::normal_distribution<float> normal(0.0F, 1.5F);
-    std::vector<float> made(kNormals);
-    for (float& value : made) value = normal(random);
-    return made;
-  }();
-  return numbers;
-}
-
-/// A matrix of normal numbers, the same ones over and over; integers are zero.
-class Filled {
- public:
-  Filled(Dtype dtype, std::int64_t rows, std::int64_t cols)
-      : arena_(pool().reserve(Category::activations, rows * cols * size_of(dtype), "bench")),
-        tensor_(matrix(arena_.data(), rows, cols, dtype)) {
-    std::memset(tensor_.data, 0, static_cast<std::size_t>(tensor_.bytes()));
-    for (std::int64_t i = 0; i < tensor_.numel(); ++i) {
-      const float value = normals()[static_cast<std::size_t>(i) % kNormals];
-      if (dtype == Dtype::f32) tensor_.as<float>()[i] = value;
-      if (dtype == Dtype::bf16) tensor_.as<std::uint16_t>()[i] = bf16_from_float(value);
-    }
-  }
-  [[nodiscard]] Tensor tensor() const { return tensor_; }
-
- private:
-  Arena arena_;
-  Tensor tensor_;
-};
 
 using Call = std::function<void(const cpu::CpuEnv&)>;
 
@@ -224,9 +183,4 @@ void add_all() {
 }  // namespace
 }  // namespace edgetrain
 
-int main(int argc, char** argv) {
-  benchmark::Initialize(&argc, argv);
-  edgetrain::add_all();
-  benchmark::RunSpecifiedBenchmarks();
-  return 0;
-}
+int main(int argc, char** argv) { return edgetrain::run_benchmarks(argc, argv, edgetrain::add_all); }

@@ -7,44 +7,16 @@
 #include <algorithm>
 #include <cmath>
 #include <functional>
-#include <random>
 #include <string>
 #include <vector>
 
+#include "bench/operands.h"
 #include "core/ops/cpu/attention.h"
-#include "core/ops/cpu/cross_entropy.h"
 #include "core/ops/cpu/gemm.h"
 #include "core/ops/cpu/gemm_roof.h"
-#include "core/tensor/bf16.h"
 
 namespace edgetrain {
 namespace {
-
-/// A matrix in a pool, filled with small exact numbers.
-class Filled {
- public:
-  Filled(Pool& pool, Dtype dtype, std::int64_t rows, std::int64_t cols)
-      : arena_(pool.reserve(Category::activations, rows * cols * size_of(dtype), "bench")),
-        tensor_(matrix(arena_.data(), rows, cols, dtype)) {
-    std::mt19937 random(1);
-    for (std::int64_t i = 0; i < tensor_.numel(); ++i) {
-      const float value = static_cast<float>(random() & 255U) / 128.0F - 1.0F;
-      if (dtype == Dtype::f32) tensor_.as<float>()[i] = value;
-      if (dtype == Dtype::bf16) tensor_.as<std::uint16_t>()[i] = bf16_from_float(value);
-      if (dtype == Dtype::i32) tensor_.as<std::int32_t>()[i] = static_cast<std::int32_t>(i % 50257);
-    }
-  }
-  [[nodiscard]] Tensor tensor() const { return tensor_; }
-
- private:
-  Arena arena_;
-  Tensor tensor_;
-};
-
-Pool& pool() {
-  static Pool instance(Tier::device, std::int64_t{16} << 30);
-  return instance;
-}
 
 void report(benchmark::State& state, double flops) {
   state.counters["GF/s"] =
@@ -82,9 +54,9 @@ std::vector<NamedProduct> products(Dtype in) {
 }
 
 void run_gemm(benchmark::State& state, const cpu::GemmShape& s) {
-  const Filled a(pool(), s.in, s.trans_a ? s.k : s.m, s.trans_a ? s.m : s.k);
-  const Filled b(pool(), s.in, s.trans_b ? s.n : s.k, s.trans_b ? s.k : s.n);
-  const Filled c(pool(), s.out, s.m, s.n);
+  const Filled a(s.in, s.trans_a ? s.k : s.m, s.trans_a ? s.m : s.k);
+  const Filled b(s.in, s.trans_b ? s.n : s.k, s.trans_b ? s.k : s.n);
+  const Filled c(s.out, s.m, s.n);
   const float beta = s.accumulate ? 1.0F : 0.0F;
   Workspace dry;
   cpu::CpuEnv env{dry, static_cast<int>(state.range(0))};
@@ -110,15 +82,15 @@ struct AttentionOperands {
   static constexpr std::int64_t kHeads = 12, kDim = 64, kSamples = 4, kLength = 512;
   AttentionOperands(Dtype dtype, std::int64_t kv_heads)
       : shape{kHeads, kv_heads, kDim, 0.125F},
-        q(pool(), dtype, kRows, kHeads * kDim),
-        k(pool(), dtype, kRows, kv_heads * kDim),
-        v(pool(), dtype, kRows, kv_heads * kDim),
-        out(pool(), dtype, kRows, kHeads * kDim),
-        dout(pool(), dtype, kRows, kHeads * kDim),
-        dq(pool(), dtype, kRows, kHeads * kDim),
-        dk(pool(), dtype, kRows, kv_heads * kDim),
-        dv(pool(), dtype, kRows, kv_heads * kDim),
-        lse(pool(), Dtype::f32, kRows, kHeads) {
+        q(dtype, kRows, kHeads * kDim),
+        k(dtype, kRows, kv_heads * kDim),
+        v(dtype, kRows, kv_heads * kDim),
+        out(dtype, kRows, kHeads * kDim),
+        dout(dtype, kRows, kHeads * kDim),
+        dq(dtype, kRows, kHeads * kDim),
+        dk(dtype, kRows, kv_heads * kDim),
+        dv(dtype, kRows, kv_heads * kDim),
+        lse(Dtype::f32, kRows, kHeads) {
     for (std::int64_t s = 0; s < kSamples; ++s) {
       mask.push_back({s * kLength, (s + 1) * kLength, s * kLength, (s + 1) * kLength});
     }
@@ -156,17 +128,6 @@ void run_attention(benchmark::State& state, Dtype dtype, bool backward) {
   report(state, x.flops(backward ? 5.0 : 2.0));
 }
 
-void run_cross_entropy(benchmark::State& state, Dtype gradient) {
-  const Filled logits(pool(), Dtype::f32, 512, 50257), targets(pool(), Dtype::i32, 512, 1);
-  const Filled loss(pool(), Dtype::f32, 512, 1), dlogits(pool(), gradient, 512, 50257);
-  Workspace none;
-  const cpu::CpuEnv env{none, static_cast<int>(state.range(0))};
-  for (auto _ : state) {
-    cpu::cross_entropy(env, logits.tensor(), targets.tensor(), loss.tensor(), dlogits.tensor(), 1.0F);
-  }
-  state.SetItemsProcessed(state.iterations() * logits.tensor().numel());
-}
-
 void add(const std::string& name, const std::function<void(benchmark::State&)>& body) {
   for (const int threads : {1, 2}) {
     auto* made =
@@ -193,16 +154,10 @@ void add_all() {
         [dtype](benchmark::State& state) { run_attention(state, dtype, false); });
     add("Attention/backward" + suffix,
         [dtype](benchmark::State& state) { run_attention(state, dtype, true); });
-    add("CrossEntropy" + suffix, [dtype](benchmark::State& state) { run_cross_entropy(state, dtype); });
   }
 }
 
 }  // namespace
 }  // namespace edgetrain
 
-int main(int argc, char** argv) {
-  benchmark::Initialize(&argc, argv);
-  edgetrain::add_all();
-  benchmark::RunSpecifiedBenchmarks();
-  return 0;
-}
+int main(int argc, char** argv) { return edgetrain::run_benchmarks(argc, argv, edgetrain::add_all); }

@@ -137,12 +137,6 @@ const UnitKernel& kernel_here() { ET_CHECK(false, "this processor does not multi
 
 }  // namespace
 
-MatrixUnit::MatrixUnit()
-    : kernel_([]() -> const UnitKernel& {
-        static const UnitKernel& kernel = kernel_here();
-        return kernel;
-      }()) {
-  kernel_.begin();
-}
+MatrixUnit::MatrixUnit() : kernel_(kernel_here()) { kernel_.begin(); }
 
 }  // namespace edgetrain::cpu
