@@ -24,8 +24,10 @@ using Call = std::function<void(const cpu::CpuEnv&)>;
 
 /// `bytes` is what the call must move: each operand once.
 void measure(benchmark::State& state, std::int64_t bytes, const Call& call) {
-  Workspace none;
-  const cpu::CpuEnv env{none, static_cast<int>(state.range(0))};
+  constexpr std::int64_t kScratch = 16 << 20;
+  const Arena arena = pool().reserve(Category::workspace, kScratch, "scratch");
+  Workspace scratch(arena.data(), kScratch);
+  const cpu::CpuEnv env{scratch, static_cast<int>(state.range(0))};
   call(env);
   for (auto _ : state) call(env);
   state.counters["GB/s"] =
@@ -45,10 +47,14 @@ void run_activation(benchmark::State& state, Activation f, Dtype dtype) {
           [&](const cpu::CpuEnv& env) { cpu::activation(env, f, x.tensor(), y.tensor()); });
 }
 
-void run_activation_backward(benchmark::State& state, Activation f, Dtype dtype) {
-  const Filled x(dtype, kRows, kInner), dy(dtype, kRows, kInner);
-  measure(state, 3 * x.tensor().bytes(), [&](const cpu::CpuEnv& env) {
-    cpu::activation_backward(env, f, x.tensor(), dy.tensor(), dy.tensor());
+/// with_value: the backward that gives f(x) too, as a block calls it. Not in place, or dy would shrink from
+/// call to call until it is subnormal.
+void run_activation_backward(benchmark::State& state, Activation f, Dtype dtype, bool with_value) {
+  const Filled x(dtype, kRows, kInner), dy(dtype, kRows, kInner), dx(dtype, kRows, kInner);
+  const Filled y(dtype, kRows, kInner);
+  measure(state, (with_value ? 4 : 3) * x.tensor().bytes(), [&](const cpu::CpuEnv& env) {
+    cpu::activation_backward(env, f, x.tensor(), dy.tensor(), dx.tensor(),
+                             with_value ? y.tensor() : Tensor{});
   });
 }
 
@@ -58,11 +64,12 @@ void run_swiglu(benchmark::State& state, Dtype dtype) {
           [&](const cpu::CpuEnv& env) { cpu::swiglu(env, gate.tensor(), up.tensor(), y.tensor()); });
 }
 
-void run_swiglu_backward(benchmark::State& state, Dtype dtype) {
+void run_swiglu_backward(benchmark::State& state, Dtype dtype, bool with_value) {
   const Filled gate(dtype, kRows, kInner), up(dtype, kRows, kInner), dy(dtype, kRows, kInner);
-  const Filled dgate(dtype, kRows, kInner), dup(dtype, kRows, kInner);
-  measure(state, 5 * dy.tensor().bytes(), [&](const cpu::CpuEnv& env) {
-    cpu::swiglu_backward(env, gate.tensor(), up.tensor(), dy.tensor(), dgate.tensor(), dup.tensor());
+  const Filled dgate(dtype, kRows, kInner), dup(dtype, kRows, kInner), y(dtype, kRows, kInner);
+  measure(state, (with_value ? 6 : 5) * dy.tensor().bytes(), [&](const cpu::CpuEnv& env) {
+    cpu::swiglu_backward(env, gate.tensor(), up.tensor(), dy.tensor(), dgate.tensor(), dup.tensor(),
+                         with_value ? y.tensor() : Tensor{});
   });
 }
 
@@ -142,6 +149,10 @@ void add(const std::string& name, const std::function<void(benchmark::State&)>& 
   }
 }
 
+std::string backward_name(const std::string& op, bool with_value) {
+  return op + (with_value ? "BackwardWithValue" : "Backward");
+}
+
 void add_activations(Dtype dtype, const std::string& suffix) {
   for (const auto& [f, name] : {std::pair{Activation::gelu_tanh, "gelu_tanh"},
                                 {Activation::gelu_erf, "gelu_erf"},
@@ -149,11 +160,16 @@ void add_activations(Dtype dtype, const std::string& suffix) {
                                 {Activation::relu, "relu"}}) {
     add("Activation/" + std::string(name) + suffix,
         [f = f, dtype](benchmark::State& state) { run_activation(state, f, dtype); });
-    add("ActivationBackward/" + std::string(name) + suffix,
-        [f = f, dtype](benchmark::State& state) { run_activation_backward(state, f, dtype); });
+    for (const bool with_value : {false, true}) {
+      add(backward_name("Activation", with_value) + "/" + std::string(name) + suffix,
+          [=, f = f](benchmark::State& state) { run_activation_backward(state, f, dtype, with_value); });
+    }
   }
   add("Swiglu" + suffix, [dtype](benchmark::State& state) { run_swiglu(state, dtype); });
-  add("SwigluBackward" + suffix, [dtype](benchmark::State& state) { run_swiglu_backward(state, dtype); });
+  for (const bool with_value : {false, true}) {
+    add(backward_name("Swiglu", with_value) + suffix,
+        [=](benchmark::State& state) { run_swiglu_backward(state, dtype, with_value); });
+  }
 }
 
 void add_norms(Dtype dtype, const std::string& suffix) {

@@ -183,13 +183,15 @@ void swiglu(const Tensor& gate, const Tensor& up, const Tensor& y) {
 }
 
 void swiglu_backward(const Tensor& gate, const Tensor& up, const Tensor& dy, const Tensor& dgate,
-                     const Tensor& dup) {
+                     const Tensor& dup, const Tensor& y) {
   constexpr std::string_view op = "swiglu_backward";
   Operand{op, "gate", gate}.is(gate.rows, gate.cols).is_f32_or_bf16();
   Operand{op, "up", up}.like(gate).has(gate.dtype);
   Operand{op, "dy", dy}.like(gate).has(gate.dtype);
   Operand{op, "dgate", dgate}.like(gate).has(gate.dtype).may_be(gate).is_not(up).is_not(dy);
   Operand{op, "dup", dup}.like(gate).has(gate.dtype).may_be(up).is_not(gate).is_not(dy).is_not(dgate);
+  if (y.absent()) return;
+  Operand{op, "y", y}.like(gate).has(gate.dtype).may_be(dy).is_not(gate).is_not(up).is_not(dgate).is_not(dup);
 }
 
 void activation(const Tensor& x, const Tensor& y) {
@@ -197,11 +199,12 @@ void activation(const Tensor& x, const Tensor& y) {
   Operand{"activation", "y", y}.like(x).has(x.dtype).may_be(x);
 }
 
-void activation_backward(const Tensor& x, const Tensor& dy, const Tensor& dx) {
+void activation_backward(const Tensor& x, const Tensor& dy, const Tensor& dx, const Tensor& y) {
   constexpr std::string_view op = "activation_backward";
   Operand{op, "x", x}.is(x.rows, x.cols).is_f32_or_bf16();
   Operand{op, "dy", dy}.like(x).has(x.dtype);
   Operand{op, "dx", dx}.like(x).has(x.dtype).may_be(dy).is_not(x);
+  if (!y.absent()) Operand{op, "y", y}.like(x).has(x.dtype).is_not(x).is_not(dy).is_not(dx);
 }
 
 void add(const Tensor& a, const Tensor& b, const Tensor& y) {

@@ -26,9 +26,9 @@ void layer_norm_backward(const Tensor& x, const Tensor& w, const Tensor& mean, c
 void rope(const Tensor& x, const Tensor& position, const Tensor& inv_freq, std::int64_t head_dim);
 void swiglu(const Tensor& gate, const Tensor& up, const Tensor& y);
 void swiglu_backward(const Tensor& gate, const Tensor& up, const Tensor& dy, const Tensor& dgate,
-                     const Tensor& dup);
+                     const Tensor& dup, const Tensor& y);
 void activation(const Tensor& x, const Tensor& y);
-void activation_backward(const Tensor& x, const Tensor& dy, const Tensor& dx);
+void activation_backward(const Tensor& x, const Tensor& dy, const Tensor& dx, const Tensor& y);
 void add(const Tensor& a, const Tensor& b, const Tensor& y);
 void bias_backward(const Tensor& dy, const Tensor& db, float beta);
 void copy(const Tensor& src, const Tensor& dst);

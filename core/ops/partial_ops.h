@@ -30,9 +30,11 @@ class PartialOps : public Ops {
   }
   void rope(Tensor, Tensor, Tensor, std::int64_t, float, bool) override { refuse("rope"); }
   void swiglu(Tensor, Tensor, Tensor) override { refuse("swiglu"); }
-  void swiglu_backward(Tensor, Tensor, Tensor, Tensor, Tensor) override { refuse("swiglu_backward"); }
+  void swiglu_backward(Tensor, Tensor, Tensor, Tensor, Tensor, Tensor) override { refuse("swiglu_backward"); }
   void activation(Activation, Tensor, Tensor) override { refuse("activation"); }
-  void activation_backward(Activation, Tensor, Tensor, Tensor) override { refuse("activation_backward"); }
+  void activation_backward(Activation, Tensor, Tensor, Tensor, Tensor) override {
+    refuse("activation_backward");
+  }
   void add(Tensor, Tensor, Tensor) override { refuse("add"); }
   void bias_backward(Tensor, Tensor, float) override { refuse("bias_backward"); }
   void copy(Tensor, Tensor) override { refuse("copy"); }

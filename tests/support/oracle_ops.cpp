@@ -273,12 +273,15 @@ void OracleOps::swiglu(Tensor gate, Tensor up, Tensor y) {
   map_into(y, [&](Index r, Index c) { return silu(element(gate, r, c)) * element(up, r, c); });
 }
 
-void OracleOps::swiglu_backward(Tensor gate, Tensor up, Tensor dy, Tensor dgate, Tensor dup) {
+void OracleOps::swiglu_backward(Tensor gate, Tensor up, Tensor dy, Tensor dgate, Tensor dup, Tensor y) {
   same_shape(gate, up);
   same_shape(gate, dy);
   const Matrix g = read(gate), u = read(up), d = read(dy);
   map_into(dgate, [&](Index r, Index c) { return d[r][c] * u[r][c] * silu_slope(g[r][c]); });
   map_into(dup, [&](Index r, Index c) { return d[r][c] * silu(g[r][c]); });
+  if (y.absent()) return;
+  same_shape(gate, y);
+  map_into(y, [&](Index r, Index c) { return silu(g[r][c]) * u[r][c]; });
 }
 
 void OracleOps::activation(Activation f, Tensor x, Tensor y) {
@@ -286,10 +289,11 @@ void OracleOps::activation(Activation f, Tensor x, Tensor y) {
   map_into(y, [&](Index r, Index c) { return evaluate(f, element(x, r, c)); });
 }
 
-void OracleOps::activation_backward(Activation f, Tensor x, Tensor dy, Tensor dx) {
+void OracleOps::activation_backward(Activation f, Tensor x, Tensor dy, Tensor dx, Tensor y) {
   same_shape(x, dy);
   same_shape(x, dx);
   map_into(dx, [&](Index r, Index c) { return element(dy, r, c) * slope(f, element(x, r, c)); });
+  if (!y.absent()) activation(f, x, y);
 }
 
 void OracleOps::add(Tensor a, Tensor b, Tensor y) {

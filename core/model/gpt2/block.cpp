@@ -76,12 +76,14 @@ void Gpt2Block::backward(Context& ctx, const Batch& batch, Pass pass, Tensor x, 
 
 void Gpt2Block::backward_mlp(Context& ctx, Tensor x_mid, Tensor fc, Tensor dx) const {
   const ScratchScope scope(ctx.workspace());
-  const Tensor activated = ctx.scratch(fc.dtype, fc.rows, fc.cols);
-  ctx.ops().activation(activation_, fc, activated);
-  proj_.backward_weight(ctx, activated, dx);
-  const Tensor dfc = activated;  // no longer read
+  const Tensor dfc = ctx.scratch(fc.dtype, fc.rows, fc.cols);
   proj_.backward_input(ctx, dx, dfc);
-  ctx.ops().activation_backward(activation_, fc, dfc, dfc);
+  {
+    const ScratchScope inner(ctx.workspace());
+    const Tensor activated = ctx.scratch(fc.dtype, fc.rows, fc.cols);
+    ctx.ops().activation_backward(activation_, fc, dfc, dfc, activated);
+    proj_.backward_weight(ctx, activated, dx);
+  }
   fc_.backward(ctx, x_mid, dfc, dx, /*accumulate=*/true);
 }
 

@@ -83,13 +83,12 @@ void LlamaBlock::backward_mlp(Context& ctx, Tensor x_mid, Tensor gate_up, Tensor
   const Tensor dgate_up = ctx.scratch(gate_up.dtype, gate_up.rows, gate_up.cols);
   {
     const ScratchScope inner(ctx.workspace());
-    const Tensor product = ctx.scratch(gate_up.dtype, gate_up.rows, intermediate_);
-    ctx.ops().swiglu(gate, up, product);
-    down_.backward_weight(ctx, product, dx);
-    const Tensor dproduct = product;  // no longer read
+    const Tensor dproduct = ctx.scratch(gate_up.dtype, gate_up.rows, intermediate_);
     down_.backward_input(ctx, dx, dproduct);
+    const Tensor product = dproduct;  // in its place
     ctx.ops().swiglu_backward(gate, up, dproduct, dgate_up.col_range(0, intermediate_),
-                              dgate_up.col_range(intermediate_, intermediate_));
+                              dgate_up.col_range(intermediate_, intermediate_), product);
+    down_.backward_weight(ctx, product, dx);
   }
   gate_up_.backward(ctx, x_mid, dgate_up, dx, /*accumulate=*/true);
 }

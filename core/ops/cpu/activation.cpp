@@ -18,7 +18,7 @@ struct SwigluForward {
   Tensor gate, up, y;
 };
 struct SwigluBackward {
-  Tensor gate, up, dy, dgate, dup;
+  Tensor gate, up, dy, dgate, dup, y;
 };
 struct PlainForward {
   Activation f;
@@ -26,7 +26,7 @@ struct PlainForward {
 };
 struct PlainBackward {
   Activation f;
-  Tensor x, dy, dx;
+  Tensor x, dy, dx, y;
 };
 
 }  // namespace
@@ -38,16 +38,23 @@ namespace edgetrain::cpu {
 namespace HWY_NAMESPACE {
 namespace {
 
-// Each function knows its value and its slope at x.
+/// A function at x.
+struct ValueSlope {
+  V value, slope;
+};
+
+// Each function of an accuracy (math-inl.h) knows its value, and value and slope from one evaluation; what is
+// not used costs nothing.
+template <typename Accuracy>
 struct Silu {
-  static HWY_INLINE V value(V x) { return hn::Mul(x, sigmoid(x).value); }
-  static HWY_INLINE V slope(V x) {
-    const Sigmoid s = sigmoid(x);
-    return hn::MulAdd(x, s.slope, s.value);
+  static HWY_INLINE ValueSlope both(V x) {
+    const Sigmoid s = sigmoid(x, Accuracy());
+    return {hn::Mul(x, s.value), hn::MulAdd(x, s.slope, s.value)};
   }
 };
 
 // 0.5 x (1 + tanh u) = x sigmoid(2u), u = sqrt(2/pi) (x + 0.044715 x^3). Hendrycks & Gimpel 2016.
+template <typename Accuracy>
 struct GeluTanh {
   static constexpr double kScale = 2.0 * 0.79788456080286536;  // 2 sqrt(2/pi)
   static constexpr double kCubic = 0.044715;
@@ -57,55 +64,66 @@ struct GeluTanh {
     return hn::Mul(
         x, hn::MulAdd(hn::Mul(x, x), set(static_cast<float>(cubic)), set(static_cast<float>(linear))));
   }
-  static HWY_INLINE Sigmoid of_twice_u(V x) {
-    return sigmoid_base2(odd_cubic(x, kScale * kLog2e, kScale * kLog2e * kCubic));
-  }
-  static HWY_INLINE V value(V x) { return hn::Mul(x, of_twice_u(x).value); }
-  static HWY_INLINE V slope(V x) {
-    const Sigmoid s = of_twice_u(x);
-    return hn::MulAdd(odd_cubic(x, kScale, 3.0 * kScale * kCubic), s.slope, s.value);  // x du/dx is odd too
+  static HWY_INLINE ValueSlope both(V x) {
+    const V minus_twice_u = odd_cubic(x, -kScale * kLog2e, -kScale * kLog2e * kCubic);  // over ln 2
+    const Sigmoid s = sigmoid_base2(minus_twice_u, Accuracy());
+    const V x_dudx = odd_cubic(x, kScale, 3.0 * kScale * kCubic);  // odd too
+    return {hn::Mul(x, s.value), hn::MulAdd(x_dudx, s.slope, s.value)};
   }
 };
 
+template <typename Accuracy>
 struct GeluErf {
-  static HWY_INLINE V value(V x) { return hn::Mul(x, normal(x).cdf); }
-  static HWY_INLINE V slope(V x) {
-    const Normal n = normal(x);
-    return hn::MulAdd(x, n.density, n.cdf);
+  static HWY_INLINE ValueSlope both(V x) {
+    const Normal n = normal(x, Accuracy());
+    return {hn::Mul(x, n.cdf), hn::MulAdd(x, n.density, n.cdf)};
   }
 };
 
-struct Relu {  // NaN stays NaN; the slope at 0 is 0, as in PyTorch
-  static HWY_INLINE V value(V x) { return hn::IfThenElse(hn::Lt(x, hn::Zero(D())), hn::Zero(D()), x); }
-  static HWY_INLINE V slope(V x) { return hn::IfThenElseZero(hn::Gt(x, hn::Zero(D())), set(1.0F)); }
+template <typename>
+struct Relu {  // exact; NaN stays NaN; the slope at 0 is 0, as in PyTorch
+  static HWY_INLINE ValueSlope both(V x) {
+    const V zero = hn::Zero(D());
+    return {hn::IfThenElse(hn::Lt(x, zero), zero, x), hn::IfThenElseZero(hn::Gt(x, zero), set(1.0F))};
+  }
 };
 
 template <typename T>
 void swiglu_rows(const SwigluForward& a, Part rows, Part cols) {
+  using Gate = Silu<AccuracyOf<T>>;
   for (std::int64_t r = rows.begin; r < rows.end; ++r) {
     const T* gate = a.gate.row<T>(r) + cols.begin;
     const T* up = a.up.row<T>(r) + cols.begin;
     T* y = a.y.row<T>(r) + cols.begin;
     map_lanes(
-        static_cast<std::size_t>(cols.size()), [](V g, V u) HWY_ATTR { return hn::Mul(Silu::value(g), u); },
-        y, gate, up);
+        static_cast<std::size_t>(cols.size()),
+        [](V g, V u) HWY_ATTR { return hn::Mul(Gate::both(g).value, u); }, y, gate, up);
   }
 }
 
 template <typename T>
 void swiglu_backward_rows(const SwigluBackward& a, Part rows, Part cols) {
+  using Gate = Silu<AccuracyOf<T>>;
+  const auto n = static_cast<std::size_t>(cols.size());
   for (std::int64_t r = rows.begin; r < rows.end; ++r) {
     const T* gate = a.gate.row<T>(r) + cols.begin;
     const T* up = a.up.row<T>(r) + cols.begin;
     const T* dy = a.dy.row<T>(r) + cols.begin;
     T* dgate = a.dgate.row<T>(r) + cols.begin;
     T* dup = a.dup.row<T>(r) + cols.begin;
-    for_lanes(static_cast<std::size_t>(cols.size()), [&](std::size_t i, auto part) HWY_ATTR {
-      const V g = load(gate + i, part), u = load(up + i, part), d = load(dy + i, part);
-      const Sigmoid s = sigmoid(g);
-      store(hn::Mul(hn::Mul(d, u), hn::MulAdd(g, s.slope, s.value)), dgate + i, part);
-      store(hn::Mul(d, hn::Mul(g, s.value)), dup + i, part);
-    });
+    if (a.y.absent()) {
+      const auto f = [](V g, V u, V d) HWY_ATTR {
+        const ValueSlope s = Gate::both(g);
+        return Results<2>{{hn::Mul(hn::Mul(d, u), s.slope), hn::Mul(d, s.value)}};
+      };
+      map_lanes_to(n, f, {dgate, dup}, gate, up, dy);
+    } else {
+      const auto f = [](V g, V u, V d) HWY_ATTR {
+        const ValueSlope s = Gate::both(g);
+        return Results<3>{{hn::Mul(hn::Mul(d, u), s.slope), hn::Mul(d, s.value), hn::Mul(s.value, u)}};
+      };
+      map_lanes_to(n, f, {dgate, dup, a.y.row<T>(r) + cols.begin}, gate, up, dy);
+    }
   }
 }
 
@@ -115,29 +133,39 @@ void forward_rows(const PlainForward& a, Part rows, Part cols) {
     const T* x = a.x.row<T>(r) + cols.begin;
     T* y = a.y.row<T>(r) + cols.begin;
     map_lanes(
-        static_cast<std::size_t>(cols.size()), [](V v) HWY_ATTR { return F::value(v); }, y, x);
+        static_cast<std::size_t>(cols.size()), [](V v) HWY_ATTR { return F::both(v).value; }, y, x);
   }
 }
 
 template <typename F, typename T>
 void backward_rows(const PlainBackward& a, Part rows, Part cols) {
+  const auto n = static_cast<std::size_t>(cols.size());
   for (std::int64_t r = rows.begin; r < rows.end; ++r) {
     const T* x = a.x.row<T>(r) + cols.begin;
     const T* dy = a.dy.row<T>(r) + cols.begin;
     T* dx = a.dx.row<T>(r) + cols.begin;
-    map_lanes(
-        static_cast<std::size_t>(cols.size()), [](V v, V d) HWY_ATTR { return hn::Mul(d, F::slope(v)); }, dx,
-        x, dy);
+    if (a.y.absent()) {
+      map_lanes(
+          n, [](V v, V d) HWY_ATTR { return hn::Mul(d, F::both(v).slope); }, dx, x, dy);
+    } else {
+      const auto f = [](V v, V d) HWY_ATTR {
+        const ValueSlope at = F::both(v);
+        return Results<2>{{hn::Mul(d, at.slope), at.value}};
+      };
+      map_lanes_to(n, f, {dx, a.y.row<T>(r) + cols.begin}, x, dy);
+    }
   }
 }
 
-template <typename F>
+template <template <typename> typename F>
 void forward_rows_of(const PlainForward& a, Part rows, Part cols) {
-  a.x.dtype == Dtype::f32 ? forward_rows<F, float>(a, rows, cols) : forward_rows<F, Bf16>(a, rows, cols);
+  a.x.dtype == Dtype::f32 ? forward_rows<F<ForF32>, float>(a, rows, cols)
+                          : forward_rows<F<ForBf16>, Bf16>(a, rows, cols);
 }
-template <typename F>
+template <template <typename> typename F>
 void backward_rows_of(const PlainBackward& a, Part rows, Part cols) {
-  a.x.dtype == Dtype::f32 ? backward_rows<F, float>(a, rows, cols) : backward_rows<F, Bf16>(a, rows, cols);
+  a.x.dtype == Dtype::f32 ? backward_rows<F<ForF32>, float>(a, rows, cols)
+                          : backward_rows<F<ForBf16>, Bf16>(a, rows, cols);
 }
 
 }  // namespace
@@ -196,10 +224,12 @@ void swiglu(const CpuEnv& env, Tensor gate, Tensor up, Tensor y) {
   });
 }
 
-void swiglu_backward(const CpuEnv& env, Tensor gate, Tensor up, Tensor dy, Tensor dgate, Tensor dup) {
-  const auto [g, u, d, dg, du] = flattened<5>({gate, up, dy, dgate, dup});
-  const SwigluBackward a{g, u, d, dg, du};
-  for_rectangles(env, a.dy.rows, a.dy.cols, 5 * dy.bytes(), [&](Part rows, Part cols) {
+void swiglu_backward(const CpuEnv& env, Tensor gate, Tensor up, Tensor dy, Tensor dgate, Tensor dup,
+                     Tensor y) {
+  // An absent y is flattened as dy is, and left out again.
+  const auto [g, u, d, dg, du, out] = flattened<6>({gate, up, dy, dgate, dup, y.absent() ? dy : y});
+  const SwigluBackward a{g, u, d, dg, du, y.absent() ? y : out};
+  for_rectangles(env, a.dy.rows, a.dy.cols, 5 * dy.bytes() + y.bytes(), [&](Part rows, Part cols) {
     HWY_DYNAMIC_DISPATCH(SwigluBackwardRows)(a, rows, cols);
   });
 }
@@ -212,10 +242,10 @@ void activation(const CpuEnv& env, Activation f, Tensor x, Tensor y) {
   });
 }
 
-void activation_backward(const CpuEnv& env, Activation f, Tensor x, Tensor dy, Tensor dx) {
-  const auto [in, grad, out] = flattened<3>({x, dy, dx});
-  const PlainBackward a{f, in, grad, out};
-  for_rectangles(env, a.x.rows, a.x.cols, 3 * x.bytes(), [&](Part rows, Part cols) {
+void activation_backward(const CpuEnv& env, Activation f, Tensor x, Tensor dy, Tensor dx, Tensor y) {
+  const auto [in, grad, dinput, out] = flattened<4>({x, dy, dx, y.absent() ? dy : y});
+  const PlainBackward a{f, in, grad, dinput, y.absent() ? y : out};
+  for_rectangles(env, a.x.rows, a.x.cols, 3 * x.bytes() + y.bytes(), [&](Part rows, Part cols) {
     HWY_DYNAMIC_DISPATCH(PlainBackwardRows)(a, rows, cols);
   });
 }

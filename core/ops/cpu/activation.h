@@ -10,8 +10,9 @@
 namespace edgetrain::cpu {
 
 void swiglu(const CpuEnv& env, Tensor gate, Tensor up, Tensor y);
-void swiglu_backward(const CpuEnv& env, Tensor gate, Tensor up, Tensor dy, Tensor dgate, Tensor dup);
+void swiglu_backward(const CpuEnv& env, Tensor gate, Tensor up, Tensor dy, Tensor dgate, Tensor dup,
+                     Tensor y);
 void activation(const CpuEnv& env, Activation f, Tensor x, Tensor y);
-void activation_backward(const CpuEnv& env, Activation f, Tensor x, Tensor dy, Tensor dx);
+void activation_backward(const CpuEnv& env, Activation f, Tensor x, Tensor dy, Tensor dx, Tensor y);
 
 }  // namespace edgetrain::cpu

@@ -28,23 +28,33 @@ struct ForwardCall {
   bool on_unit;  // bf16 by a MatrixUnit, else in f32
 };
 
-// One block of queries of one head.
+// Neighbouring blocks of queries of one head walk over the keys together: so a tile of keys and values is
+// turned once for all of them.
+constexpr std::int64_t kBlocksPerTask = 4;
+
 struct ForwardTask {
   const MaskItem* item;
-  std::int64_t head, block;
+  std::int64_t head;
+  Span blocks;  // 1 to kBlocksPerTask
 };
 
-// What a thread works in. D on a unit: to_unit_grain(head_dim).
+// A block of queries on its way over the keys. D on a unit: to_unit_grain(head_dim).
+struct QueryBlock {
+  float* out;              // (D, kQueryBlock)
+  float *maximum, *sum;    // (kQueryBlock); of scores before `scale`
+  float* q;                // (D, kQueryBlock), in f32
+  std::uint16_t* q_pairs;  // [D / 2][kQueryBlock][2], on a unit
+};
+
+// What a thread works in.
 struct ForwardScratch {
-  float* scores;                   // (kKeyBlock, kQueryBlock)
-  float* out;                      // (D, kQueryBlock)
-  float* rows;                     // (kQueryBlock, head_dim): bf16 output before it is narrowed
-  float *maximum, *sum, *rescale;  // (kQueryBlock); of scores before `scale`
+  QueryBlock blocks[kBlocksPerTask];
+  float* scores;   // (kKeyBlock, kQueryBlock)
+  float* rows;     // (kQueryBlock, head_dim): bf16 output before it is narrowed
+  float* rescale;  // (kQueryBlock)
   // in f32
-  float* q;      // (D, kQueryBlock)
   float *k, *v;  // (kKeyBlock, D): widened
   // on a unit
-  std::uint16_t* q_pairs;    // [D / 2][kQueryBlock][2]
   std::uint16_t* weights;    // [kKeyBlock / 2][kQueryBlock][2]
   std::uint16_t* k_rows;     // (kKeyBlock, D), where they are not whole
   std::uint16_t* v_columns;  // (D, kKeyBlock)
@@ -54,16 +64,18 @@ ForwardScratch carve(ScratchCarver& carver, std::int64_t head_dim, Dtype dtype, 
   const std::int64_t dim = on_unit ? to_unit_grain(head_dim) : head_dim;
   const std::int64_t narrow = dtype == Dtype::bf16 ? 1 : 0, unit = on_unit ? 1 : 0;
   ForwardScratch s{};
+  for (QueryBlock& block : s.blocks) {
+    block.out = carver.take<float>(dim * kQueryBlock);
+    block.maximum = carver.take<float>(kQueryBlock);
+    block.sum = carver.take<float>(kQueryBlock);
+    block.q = carver.take<float>((1 - unit) * dim * kQueryBlock);
+    block.q_pairs = carver.take<std::uint16_t>(unit * dim * kQueryBlock);
+  }
   s.scores = carver.take<float>(kKeyBlock * kQueryBlock);
-  s.out = carver.take<float>(dim * kQueryBlock);
   s.rows = carver.take<float>(narrow * kQueryBlock * head_dim);
-  s.maximum = carver.take<float>(kQueryBlock);
-  s.sum = carver.take<float>(kQueryBlock);
   s.rescale = carver.take<float>(kQueryBlock);
-  s.q = carver.take<float>((1 - unit) * dim * kQueryBlock);
   s.k = carver.take<float>((1 - unit) * narrow * kKeyBlock * dim);
   s.v = carver.take<float>((1 - unit) * narrow * kKeyBlock * dim);
-  s.q_pairs = carver.take<std::uint16_t>(unit * dim * kQueryBlock);
   s.weights = carver.take<std::uint16_t>(unit * kKeyBlock * kQueryBlock);
   s.k_rows = carver.take<std::uint16_t>(unit * kKeyBlock * dim);
   s.v_columns = carver.take<std::uint16_t>(unit * dim * kKeyBlock);
@@ -78,29 +90,38 @@ HWY_BEFORE_NAMESPACE();
 namespace edgetrain::cpu {
 namespace HWY_NAMESPACE {
 
-// Folds one tile of scores into the running softmax: scores become weights exp(scale (score - maximum)),
-// `rescale` is what earlier sums must be multiplied by. A query that has seen no key has maximum -inf; its
-// weights are zero. Weights go by pairs of keys: put(key, lane, weight, weight of key + 1), zero past the
-// last.
-template <typename Put>
-HWY_INLINE void fold_scores(std::int64_t keys, float scale, const ForwardScratch& s, const Put& put) {
+HWY_INLINE V column_maximum(V so_far, std::int64_t keys, const float* scores) {
+  const D d;
+  V first = so_far, second = so_far;  // one chain would wait for itself
+  std::int64_t j = 0;
+  for (; j + 2 <= keys; j += 2) {
+    first = hn::Max(first, hn::LoadU(d, scores + j * kQueryBlock));
+    second = hn::Max(second, hn::LoadU(d, scores + (j + 1) * kQueryBlock));
+  }
+  if (j < keys) first = hn::Max(first, hn::LoadU(d, scores + j * kQueryBlock));
+  return hn::Max(first, second);
+}
+
+// Folds one tile of scores into the running softmax: scores become Weights of their difference from the
+// maximum, `rescale` is what earlier sums must be multiplied by. A query that has seen no key has maximum
+// -inf; its weights are zero. Weights go by pairs of keys: put(key, lane, weight, weight of key + 1), zero
+// past the last.
+template <typename Weights, typename Put>
+HWY_INLINE void fold_scores(std::int64_t keys, float scale, const QueryBlock& block, const ForwardScratch& s,
+                            const Put& put) {
   const D d;
   const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
-  const V nothing = set(-std::numeric_limits<float>::infinity()), times = set(scale);
+  const V nothing = set(-std::numeric_limits<float>::infinity());
   for (std::int64_t i = 0; i < kQueryBlock; i += lanes) {
     const float* scores = s.scores + i;
-    const V before = hn::LoadU(d, s.maximum + i);
-    V top = before;
-    for (std::int64_t j = 0; j < keys; ++j) top = hn::Max(top, hn::LoadU(d, scores + j * kQueryBlock));
+    const V before = hn::LoadU(d, block.maximum + i);
+    const V top = column_maximum(before, keys, scores);
     const V reference = hn::IfThenElse(hn::Eq(top, nothing), hn::Zero(d), top);
-    // Difference first: never above 0, and exactly 0 for a maximum that stays, however large scores are.
-    const auto weight_of = [&](V score) HWY_ATTR {
-      return exp_of_difference(d, hn::Mul(hn::Sub(score, reference), times));
-    };
+    const V rescale = weight_below(before, reference, scale);
+    const Weights weights(reference, scale);
     const auto weight = [&](std::int64_t j)
-                            HWY_ATTR { return weight_of(hn::LoadU(d, scores + j * kQueryBlock)); };
-    const V rescale = weight_of(before);
-    V even = hn::Mul(hn::LoadU(d, s.sum + i), rescale), odd = hn::Zero(d);
+                            HWY_ATTR { return weights(hn::LoadU(d, scores + j * kQueryBlock)); };
+    V even = hn::Mul(hn::LoadU(d, block.sum + i), rescale), odd = hn::Zero(d);
     std::int64_t j = 0;
     for (; j + 2 <= keys; j += 2) {
       const V first = weight(j), second = weight(j + 1);
@@ -113,9 +134,9 @@ HWY_INLINE void fold_scores(std::int64_t keys, float scale, const ForwardScratch
       even = hn::Add(even, last);
       put(j, i, last, hn::Zero(d));
     }
-    hn::StoreU(top, d, s.maximum + i);
+    hn::StoreU(top, d, block.maximum + i);
     hn::StoreU(rescale, d, s.rescale + i);
-    hn::StoreU(hn::Add(even, odd), d, s.sum + i);
+    hn::StoreU(hn::Add(even, odd), d, block.sum + i);
   }
 }
 
@@ -135,93 +156,137 @@ void scale_columns(float* rows, std::int64_t head_dim, const float* factor) {
 
 // A tile, in f32 or on a unit: scores (keys, queries) = K Q^T, their weights, and out (D, queries) += V^T
 // times the weights.
-struct InF32 {
-  static void load_queries(const Tensor& q, const ForwardScratch& s) { load_transposed(q, s.q); }
-  static void make_scores(const Tensor& k, const ForwardScratch& s) {
-    const F32Rows rows = widened(k, s.k);
-    product<false>(k.rows, kQueryBlock, k.cols, {rows.data, rows.ld, 1}, s.q, kQueryBlock, s.scores,
-                   kQueryBlock);
+class InF32 {
+ public:
+  explicit InF32(const ForwardScratch& s) : s_(s) {}
+  static void load_queries(const Tensor& q, const QueryBlock& block) { load_transposed(q, block.q); }
+  void load_tile(const Tensor& k, const Tensor& v) {
+    k_ = widened(k, s_.k);
+    v_ = widened(v, s_.v);
+  }
+  void make_scores(std::int64_t keys, std::int64_t dim, const QueryBlock& block) const {
+    product<false>(keys, kQueryBlock, dim, {k_.data, k_.ld, 1}, block.q, kQueryBlock, s_.scores, kQueryBlock);
   }
   // Weights take the place of the scores; there is a row behind the last key where keys are odd.
-  static void fold(std::int64_t keys, float scale, const ForwardScratch& s) {
-    fold_scores(keys, scale, s, [&](std::int64_t j, std::int64_t i, V first, V second) HWY_ATTR {
-      float* at = s.scores + j * kQueryBlock + i;
-      hn::StoreU(first, D(), at);
-      hn::StoreU(second, D(), at + kQueryBlock);
-    });
+  void fold(std::int64_t keys, float scale, const QueryBlock& block) const {
+    fold_scores<ExactWeights>(keys, scale, block, s_,
+                              [&](std::int64_t j, std::int64_t i, V first, V second) HWY_ATTR {
+                                float* at = s_.scores + j * kQueryBlock + i;
+                                hn::StoreU(first, D(), at);
+                                hn::StoreU(second, D(), at + kQueryBlock);
+                              });
   }
-  static void add_values(const Tensor& v, const ForwardScratch& s) {
-    const F32Rows rows = widened(v, s.v);
-    product<true>(v.cols, kQueryBlock, v.rows, {rows.data, 1, rows.ld}, s.scores, kQueryBlock, s.out,
+  void add_values(std::int64_t keys, std::int64_t dim, const QueryBlock& block) const {
+    product<true>(dim, kQueryBlock, keys, {v_.data, 1, v_.ld}, s_.scores, kQueryBlock, block.out,
                   kQueryBlock);
   }
+
+ private:
+  const ForwardScratch& s_;
+  F32Rows k_{}, v_{};
 };
 
 class OnUnit {
  public:
-  static void load_queries(const Tensor& q, const ForwardScratch& s) { load_unit_column_pairs(q, s.q_pairs); }
-  void make_scores(const Tensor& k, const ForwardScratch& s) const {
-    const UnitRows rows = unit_rows(k, s.k_rows);
-    unit_.assign({to_unit_grain(k.rows), kQueryBlock, to_unit_grain(k.cols), rows.data, rows.ld, s.q_pairs,
-                  kQueryBlock, s.scores, kQueryBlock});
+  explicit OnUnit(const ForwardScratch& s) : s_(s) {}
+  static void load_queries(const Tensor& q, const QueryBlock& block) {
+    load_unit_column_pairs(q, block.q_pairs);
   }
-  static void fold(std::int64_t keys, float scale, const ForwardScratch& s) {
-    auto* pairs = reinterpret_cast<std::uint32_t*>(s.weights);
-    fold_scores(keys, scale, s, [&](std::int64_t j, std::int64_t i, V first, V second) HWY_ATTR {
-      store_bits(paired(first, second), pairs + j / 2 * kQueryBlock + i);
-    });
+  void load_tile(const Tensor& k, const Tensor& v) {
+    k_ = unit_rows(k, s_.k_rows);
+    load_unit_columns(v, s_.v_columns);
+  }
+  void make_scores(std::int64_t keys, std::int64_t dim, const QueryBlock& block) const {
+    unit_.assign({to_unit_grain(keys), kQueryBlock, to_unit_grain(dim), k_.data, k_.ld, block.q_pairs,
+                  kQueryBlock, s_.scores, kQueryBlock});
+  }
+  void fold(std::int64_t keys, float scale, const QueryBlock& block) const {
+    auto* pairs = reinterpret_cast<std::uint32_t*>(s_.weights);
+    fold_scores<UnitWeights>(keys, scale, block, s_,
+                             [&](std::int64_t j, std::int64_t i, V first, V second) HWY_ATTR {
+                               store_bits(paired(first, second), pairs + j / 2 * kQueryBlock + i);
+                             });
     const std::int64_t written = (keys + 1) / 2, all = to_unit_grain(keys) / 2;
     std::fill_n(pairs + written * kQueryBlock, (all - written) * kQueryBlock, 0U);
   }
-  void add_values(const Tensor& v, const ForwardScratch& s) const {
-    load_unit_columns(v, s.v_columns);
-    unit_.add({to_unit_grain(v.cols), kQueryBlock, to_unit_grain(v.rows), s.v_columns, kKeyBlock, s.weights,
-               kQueryBlock, s.out, kQueryBlock});
+  void add_values(std::int64_t keys, std::int64_t dim, const QueryBlock& block) const {
+    unit_.add({to_unit_grain(dim), kQueryBlock, to_unit_grain(keys), s_.v_columns, kKeyBlock, s_.weights,
+               kQueryBlock, block.out, kQueryBlock});
   }
 
  private:
+  const ForwardScratch& s_;
+  UnitRows k_{};
   MatrixUnit unit_;
 };
 
-void clear_sums(std::int64_t head_dim, const ForwardScratch& s) {
-  std::fill_n(s.out, head_dim * kQueryBlock, 0.0F);
-  std::fill_n(s.maximum, kQueryBlock, -std::numeric_limits<float>::infinity());
-  std::fill_n(s.sum, kQueryBlock, 0.0F);
+void clear_sums(std::int64_t head_dim, const QueryBlock& block) {
+  std::fill_n(block.out, head_dim * kQueryBlock, 0.0F);
+  std::fill_n(block.maximum, kQueryBlock, -std::numeric_limits<float>::infinity());
+  std::fill_n(block.sum, kQueryBlock, 0.0F);
 }
 
-void finish_block(const ForwardCall& call, const ForwardTask& task, Span queries, const ForwardScratch& s) {
+void finish_block(const ForwardCall& call, const ForwardTask& task, Span queries, const QueryBlock& block,
+                  const ForwardScratch& s) {
   const std::int64_t first = task.item->q0 + queries.begin;
   for (std::int64_t i = 0; i < queries.size(); ++i) {
     call.lse.row<float>(first + i)[task.head] =
-        call.shape.scale * s.maximum[i] + std::log(s.sum[i]);  // -inf where no key was seen
+        call.shape.scale * block.maximum[i] + std::log(block.sum[i]);  // -inf where no key was seen
   }
-  for (std::int64_t i = 0; i < kQueryBlock; ++i) s.rescale[i] = s.sum[i] == 0.0F ? 0.0F : 1.0F / s.sum[i];
-  scale_columns(s.out, call.shape.head_dim, s.rescale);
-  store_transposed(s.out, head_rows(call.out, first, queries.size(), task.head, call.shape.head_dim), s.rows);
+  for (std::int64_t i = 0; i < kQueryBlock; ++i) {
+    s.rescale[i] = block.sum[i] == 0.0F ? 0.0F : 1.0F / block.sum[i];
+  }
+  scale_columns(block.out, call.shape.head_dim, s.rescale);
+  store_transposed(block.out, head_rows(call.out, first, queries.size(), task.head, call.shape.head_dim),
+                   s.rows);
+}
+
+// One tile of scores of one block: its keys that the block may see.
+template <typename Arithmetic>
+void fold_tile(const Arithmetic& arithmetic, const ForwardCall& call, const MaskItem& item, Span queries,
+               Span keys, const QueryBlock& block, const ForwardScratch& s) {
+  const std::int64_t dim = call.shape.head_dim;
+  arithmetic.make_scores(keys.size(), dim, block);
+  if (!all_visible(item, queries, keys)) mask_scores(item, queries, keys, s.scores);
+  arithmetic.fold(keys.size(), call.shape.scale, block);
+  scale_columns(block.out, dim, s.rescale);
+  arithmetic.add_values(keys.size(), dim, block);
 }
 
 template <typename Arithmetic>
-void forward_block(const ForwardCall& call, const ForwardTask& task, const ForwardScratch& s) {
-  const Arithmetic arithmetic;
+void forward_blocks(const ForwardCall& call, const ForwardTask& task, const ForwardScratch& s) {
+  Arithmetic arithmetic(s);
   const MaskItem& item = *task.item;
   const std::int64_t dim = call.shape.head_dim, group = task.head / (call.shape.heads / call.shape.kv_heads);
-  const Span queries = query_block(item, task.block);
-  arithmetic.load_queries(head_rows(call.q, item.q0 + queries.begin, queries.size(), task.head, dim), s);
-  clear_sums(call.on_unit ? to_unit_grain(dim) : dim, s);
-  const Span visible = visible_keys(item, queries);
-  for (std::int64_t j = visible.begin; j < visible.end; j += kKeyBlock) {
-    const Span keys{j, std::min(visible.end, j + kKeyBlock)};
-    arithmetic.make_scores(head_rows(call.k, item.k0 + j, keys.size(), group, dim), s);
-    if (!all_visible(item, queries, keys)) mask_scores(item, queries, keys, s.scores);
-    arithmetic.fold(keys.size(), call.shape.scale, s);
-    scale_columns(s.out, dim, s.rescale);
-    arithmetic.add_values(head_rows(call.v, item.k0 + j, keys.size(), group, dim), s);
+  const auto block_of = [&](std::int64_t index) -> const QueryBlock& {
+    return s.blocks[index - task.blocks.begin];
+  };
+  for (std::int64_t b = task.blocks.begin; b < task.blocks.end; ++b) {
+    const Span queries = query_block(item, b);
+    arithmetic.load_queries(head_rows(call.q, item.q0 + queries.begin, queries.size(), task.head, dim),
+                            block_of(b));
+    clear_sums(call.on_unit ? to_unit_grain(dim) : dim, block_of(b));
   }
-  finish_block(call, task, queries, s);
+  const Span visible = visible_keys(
+      item, {query_block(item, task.blocks.begin).begin, query_block(item, task.blocks.end - 1).end});
+  for (std::int64_t j = visible.begin; j < visible.end; j += kKeyBlock) {
+    const std::int64_t count = std::min(visible.end - j, kKeyBlock);
+    arithmetic.load_tile(head_rows(call.k, item.k0 + j, count, group, dim),
+                         head_rows(call.v, item.k0 + j, count, group, dim));
+    for (std::int64_t b = task.blocks.begin; b < task.blocks.end; ++b) {
+      const Span queries = query_block(item, b), seen = visible_keys(item, queries);
+      const Span keys{j, std::min(seen.end, j + count)};
+      if (j < seen.begin || keys.empty()) continue;
+      fold_tile(arithmetic, call, item, queries, keys, block_of(b), s);
+    }
+  }
+  for (std::int64_t b = task.blocks.begin; b < task.blocks.end; ++b) {
+    finish_block(call, task, query_block(item, b), block_of(b), s);
+  }
 }
 
 void forward_task(const ForwardCall& call, const ForwardTask& task, const ForwardScratch& s) {
-  call.on_unit ? forward_block<OnUnit>(call, task, s) : forward_block<InF32>(call, task, s);
+  call.on_unit ? forward_blocks<OnUnit>(call, task, s) : forward_blocks<InF32>(call, task, s);
 }
 
 // NOLINTNEXTLINE(google-readability-namespace-comments)
@@ -240,8 +305,9 @@ std::vector<ForwardTask> tasks_of(std::span<const MaskItem> mask, std::int64_t h
   std::vector<ForwardTask> tasks;
   for (const MaskItem& item : mask) {
     for (std::int64_t head = 0; head < heads; ++head) {
-      for (std::int64_t block = query_blocks(item) - 1; block >= 0; --block)
-        tasks.push_back({&item, head, block});
+      for (std::int64_t end = query_blocks(item); end > 0; end -= kBlocksPerTask) {
+        tasks.push_back({&item, head, {std::max<std::int64_t>(0, end - kBlocksPerTask), end}});
+      }
     }
   }
   return tasks;

@@ -56,7 +56,7 @@ struct BackwardScratch {
   std::uint16_t *q_column_pairs, *dout_column_pairs;  // [P / 2][kQueryBlock][2]
   std::uint16_t *q_row_pairs, *dout_row_pairs;        // [kQueryBlock / 2][P][2], see paired_query()
   std::uint16_t *k_rows, *v_rows;                     // (kKeyBlock, P), where they are not whole
-  std::uint16_t* k_columns;                           // (P, kKeyBlock)
+  std::uint16_t* k_columns;                           // (P, kKeyBlock) for each tile of an item
   std::uint16_t *weight_rows, *dscore_rows;           // (kKeyBlock, kQueryBlock), see paired_query()
   std::uint16_t* dscore_pairs;                        // [kKeyBlock / 2][kQueryBlock][2]
 };
@@ -87,7 +87,7 @@ BackwardScratch carve(ScratchCarver& carver, std::int64_t head_dim, Dtype dtype,
   s.dout_row_pairs = carver.take<std::uint16_t>(unit * dim * kQueryBlock);
   s.k_rows = carver.take<std::uint16_t>(unit * kKeyBlock * dim);
   s.v_rows = carver.take<std::uint16_t>(unit * kKeyBlock * dim);
-  s.k_columns = carver.take<std::uint16_t>(unit * dim * kKeyBlock);
+  s.k_columns = carver.take<std::uint16_t>(unit * dim * ((keys + kKeyBlock - 1) / kKeyBlock * kKeyBlock));
   s.weight_rows = carver.take<std::uint16_t>(unit * kKeyBlock * kQueryBlock);
   s.dscore_rows = carver.take<std::uint16_t>(unit * kKeyBlock * kQueryBlock);
   s.dscore_pairs = carver.take<std::uint16_t>(unit * kKeyBlock * kQueryBlock);
@@ -102,19 +102,10 @@ HWY_BEFORE_NAMESPACE();
 namespace edgetrain::cpu {
 namespace HWY_NAMESPACE {
 
-// What a tile's scores become, sixteen queries of one key at most: weights exp(scale score - lse) and
-// dS = scale weight (dP - delta).
+// What the scores of one key become: weights exp(scale score - lse) and dS = scale weight (dP - delta).
 struct KeyGradient {
   V weight, dscore;
 };
-HWY_INLINE KeyGradient key_gradient(std::int64_t j, std::int64_t i, float scale, const BackwardScratch& s) {
-  const D d;
-  const V times = set(scale), score = hn::LoadU(d, s.weights + j * kQueryBlock + i);
-  // Not fused: lse is at least the rounded product of the largest score, so this stays at or below 0.
-  const V weight = exp_of_difference(d, hn::Sub(hn::Mul(score, times), hn::LoadU(d, s.lse + i)));
-  const V dp = hn::LoadU(d, s.dscores + j * kQueryBlock + i);
-  return {weight, hn::Mul(hn::Mul(weight, times), hn::Sub(dp, hn::LoadU(d, s.delta + i)))};
-}
 
 // The five products of a tile, in f32 or on a unit.
 struct InF32 {
@@ -129,6 +120,8 @@ struct InF32 {
     load(q, s.q_columns, s.q_rows);
     load(dout, s.dout_columns, s.dout_rows);
   }
+  static void load_keys(const Tensor&, const BackwardScratch&) {}
+  static void prepare_sums(float, const BackwardScratch&) {}
   static void make_scores(const Tensor& k, const Tensor& v, const BackwardScratch& s) {
     const F32Rows keys = widened(k, s.k), values = widened(v, s.v);
     product<false>(k.rows, kQueryBlock, k.cols, {keys.data, keys.ld, 1}, s.q_columns, kQueryBlock, s.weights,
@@ -140,18 +133,29 @@ struct InF32 {
     const auto lanes = static_cast<std::int64_t>(hn::Lanes(D()));
     for (std::int64_t j = 0; j < keys; ++j) {
       for (std::int64_t i = 0; i < kQueryBlock; i += lanes) {
-        const KeyGradient at = key_gradient(j, i, scale, s);
+        const KeyGradient at = gradient(j, i, scale, s);
         hn::StoreU(at.weight, D(), s.weights + j * kQueryBlock + i);
         hn::StoreU(at.dscore, D(), s.dscores + j * kQueryBlock + i);
       }
     }
   }
-  static void add_gradients(const Tensor& k, float* dk, float* dv, const BackwardScratch& s) {
+  static void add_gradients(const Tensor& k, std::int64_t, float* dk, float* dv, const BackwardScratch& s) {
     const std::int64_t n = k.rows, dim = k.cols, padded = padded_dim(dim, false);
     product<true>(n, padded, kQueryBlock, {s.weights, kQueryBlock, 1}, s.dout_rows, padded, dv, padded);
     product<true>(n, padded, kQueryBlock, {s.dscores, kQueryBlock, 1}, s.q_rows, padded, dk, padded);
     const F32Rows keys = widened(k, s.k);
     product<true>(dim, kQueryBlock, n, {keys.data, 1, keys.ld}, s.dscores, kQueryBlock, s.dq, kQueryBlock);
+  }
+
+ private:
+  HWY_INLINE static KeyGradient gradient(std::int64_t j, std::int64_t i, float scale,
+                                         const BackwardScratch& s) {
+    const D d;
+    const V times = set(scale), score = hn::LoadU(d, s.weights + j * kQueryBlock + i);
+    // Not fused: lse is at least the rounded product of the largest score, so this stays at or below 0.
+    const V weight = exp_of_difference(d, hn::Sub(hn::Mul(score, times), hn::LoadU(d, s.lse + i)));
+    const V dp = hn::LoadU(d, s.dscores + j * kQueryBlock + i);
+    return {weight, hn::Mul(hn::Mul(weight, times), hn::Sub(dp, hn::LoadU(d, s.delta + i)))};
   }
 };
 
@@ -162,11 +166,25 @@ HWY_INLINE std::int64_t paired_query(std::int64_t pair) { return pair / kApart *
 
 class OnUnit {
  public:
+  // All keys of an item, turned once: every block of queries multiplies by them.
+  static void load_keys(const Tensor& k, const BackwardScratch& s) {
+    const std::int64_t tile = to_unit_grain(k.cols) * kKeyBlock;
+    for (std::int64_t j = 0; j < k.rows; j += kKeyBlock) {
+      load_unit_columns(k.row_range(j, std::min(kKeyBlock, k.rows - j)), s.k_columns + j / kKeyBlock * tile);
+    }
+  }
   static void load_queries(const Tensor& q, const Tensor& dout, const BackwardScratch& s) {
     load_unit_column_pairs(q, s.q_column_pairs);
     load_unit_column_pairs(dout, s.dout_column_pairs);
     load_row_pairs(q, s.q_row_pairs);
     load_row_pairs(dout, s.dout_row_pairs);
+  }
+  // lse as unit_weight() takes it, delta times `scale`.
+  static void prepare_sums(float scale, const BackwardScratch& s) {
+    for (std::int64_t i = 0; i < kQueryBlock; ++i) {
+      s.lse[i] *= kLog2e;
+      s.delta[i] *= scale;
+    }
   }
   void make_scores(const Tensor& k, const Tensor& v, const BackwardScratch& s) const {
     const UnitRows keys = unit_rows(k, s.k_rows), values = unit_rows(v, s.v_rows);
@@ -181,24 +199,35 @@ class OnUnit {
     std::int64_t j = 0;
     for (; j + 2 <= keys; j += 2) {
       narrow_keys(j, s,
-                  [&](std::int64_t key, std::int64_t i) HWY_ATTR { return key_gradient(key, i, scale, s); });
+                  [&](std::int64_t key, std::int64_t i) HWY_ATTR { return gradient(key, i, scale, s); });
     }
     const std::int64_t end = to_unit_grain(keys);
     for (; j < end; j += 2) {
       narrow_keys(j, s, [&](std::int64_t key, std::int64_t i) HWY_ATTR {
-        return key < keys ? key_gradient(key, i, scale, s) : KeyGradient{hn::Zero(D()), hn::Zero(D())};
+        return key < keys ? gradient(key, i, scale, s) : KeyGradient{hn::Zero(D()), hn::Zero(D())};
       });
     }
   }
-  void add_gradients(const Tensor& k, float* dk, float* dv, const BackwardScratch& s) const {
+  // `first_key` of the item: a multiple of kKeyBlock.
+  void add_gradients(const Tensor& k, std::int64_t first_key, float* dk, float* dv,
+                     const BackwardScratch& s) const {
     const std::int64_t n = to_unit_grain(k.rows), dim = to_unit_grain(k.cols);
     unit_.add({n, dim, kQueryBlock, s.weight_rows, kQueryBlock, s.dout_row_pairs, dim, dv, dim});
     unit_.add({n, dim, kQueryBlock, s.dscore_rows, kQueryBlock, s.q_row_pairs, dim, dk, dim});
-    load_unit_columns(k, s.k_columns);
-    unit_.add({dim, kQueryBlock, n, s.k_columns, kKeyBlock, s.dscore_pairs, kQueryBlock, s.dq, kQueryBlock});
+    unit_.add({dim, kQueryBlock, n, s.k_columns + first_key * dim, kKeyBlock, s.dscore_pairs, kQueryBlock,
+               s.dq, kQueryBlock});
   }
 
  private:
+  HWY_INLINE static KeyGradient gradient(std::int64_t j, std::int64_t i, float scale,
+                                         const BackwardScratch& s) {
+    const D d;
+    const V score = hn::LoadU(d, s.weights + j * kQueryBlock + i);
+    const V dp = hn::LoadU(d, s.dscores + j * kQueryBlock + i);
+    const V weight = unit_weight(score, hn::LoadU(d, s.lse + i), scale);
+    return {weight, hn::Mul(weight, hn::MulSub(dp, set(scale), hn::LoadU(d, s.delta + i)))};
+  }
+
   // [kQueryBlock / 2][P][2]: column c of rows paired_query(pair) and that + kApart; zero outside.
   static void load_row_pairs(const Tensor& rows, std::uint16_t* to) {
     const std::int64_t dim = to_unit_grain(rows.cols);
@@ -285,6 +314,7 @@ void backward_block(const Arithmetic& arithmetic, const BackwardCall& call, cons
   const Tensor lse = call.lse.row_range(item.q0 + queries.begin, queries.size()).col_range(head, 1);
   call.out.dtype == Dtype::f32 ? load_sums<float>(mine(call.out), mine(call.dout), lse, s)
                                : load_sums<Bf16>(mine(call.out), mine(call.dout), lse, s);
+  arithmetic.prepare_sums(scale, s);
   std::fill_n(s.dq, padded * kQueryBlock, 0.0F);
   const Span visible = visible_keys(item, queries);
   for (std::int64_t j = visible.begin; j < visible.end; j += kKeyBlock) {
@@ -294,7 +324,7 @@ void backward_block(const Arithmetic& arithmetic, const BackwardCall& call, cons
     arithmetic.make_scores(k, head_rows(call.v, item.k0 + j, keys.size(), kv_head, dim), s);
     if (!all_visible(item, queries, keys)) mask_scores(item, queries, keys, s.weights);
     arithmetic.differentiate(keys.size(), scale, s);
-    arithmetic.add_gradients(k, s.dk + row * padded, s.dv + row * padded, s);
+    arithmetic.add_gradients(k, j, s.dk + row * padded, s.dv + row * padded, s);
   }
   store_transposed(s.dq, mine(call.dq), s.rows);
 }
@@ -314,6 +344,7 @@ void backward_cluster(const BackwardCall& call, const BackwardTask& task, const 
   const Arithmetic arithmetic;
   const std::int64_t group = call.shape.heads / call.shape.kv_heads;
   for (const MaskItem& item : task.cluster->items) {
+    arithmetic.load_keys(head_rows(call.k, item.k0, keys_of(item), task.kv_head, call.shape.head_dim), s);
     for (std::int64_t head = task.kv_head * group; head < (task.kv_head + 1) * group; ++head) {
       for (std::int64_t block = 0; block < query_blocks(item); ++block) {
         backward_block(arithmetic, call, item, query_block(item, block), head, task.cluster->keys.begin, s);

@@ -1,5 +1,5 @@
 // Moving the rows of one head between tensors and the tiles that attention computes in, f32 or the layouts of
-// a matrix unit, and carving up scratch.
+// a matrix unit.
 #pragma once
 
 #include <omp.h>
@@ -11,6 +11,7 @@
 #include "core/ops/cpu/env.h"
 #include "core/ops/cpu/gemm_pack.h"
 #include "core/ops/cpu/matrix_unit.h"
+#include "core/ops/cpu/scratch_carver.h"
 #include "core/tensor/tensor.h"
 
 namespace edgetrain::cpu {
@@ -83,24 +84,6 @@ inline void load_unit_column_pairs(const Tensor& rows, std::uint16_t* to) {
   pack_pairs({rows.data, rows.row_stride, true, Dtype::bf16}, rows.cols, rows.rows, to,
              to_unit_grain(rows.cols));
 }
-
-/// Hands out cache-line aligned pieces of a thread's scratch; from a null base it only counts, by the same
-/// calls.
-class ScratchCarver {
- public:
-  explicit ScratchCarver(std::byte* base) : base_(base) {}
-  template <typename T>
-  [[nodiscard]] T* take(std::int64_t count) {
-    std::byte* at = base_ == nullptr ? nullptr : base_ + bytes_;
-    bytes_ += aligned(count * static_cast<std::int64_t>(sizeof(T)));
-    return reinterpret_cast<T*>(at);
-  }
-  [[nodiscard]] std::int64_t bytes() const { return bytes_; }
-
- private:
-  std::byte* base_;
-  std::int64_t bytes_ = 0;
-};
 
 /// task(index, thread) for every index, each by one thread of the team, as threads become free. Must not
 /// throw.

@@ -70,9 +70,9 @@ void CpuOps::swiglu(Tensor gate, Tensor up, Tensor y) {
   run(OpKind::swiglu, [&] { cpu::swiglu(env_, gate, up, y); });
 }
 
-void CpuOps::swiglu_backward(Tensor gate, Tensor up, Tensor dy, Tensor dgate, Tensor dup) {
-  check::swiglu_backward(gate, up, dy, dgate, dup);
-  run(OpKind::swiglu_backward, [&] { cpu::swiglu_backward(env_, gate, up, dy, dgate, dup); });
+void CpuOps::swiglu_backward(Tensor gate, Tensor up, Tensor dy, Tensor dgate, Tensor dup, Tensor y) {
+  check::swiglu_backward(gate, up, dy, dgate, dup, y);
+  run(OpKind::swiglu_backward, [&] { cpu::swiglu_backward(env_, gate, up, dy, dgate, dup, y); });
 }
 
 void CpuOps::activation(Activation f, Tensor x, Tensor y) {
@@ -80,9 +80,9 @@ void CpuOps::activation(Activation f, Tensor x, Tensor y) {
   run(OpKind::activation, [&] { cpu::activation(env_, f, x, y); });
 }
 
-void CpuOps::activation_backward(Activation f, Tensor x, Tensor dy, Tensor dx) {
-  check::activation_backward(x, dy, dx);
-  run(OpKind::activation_backward, [&] { cpu::activation_backward(env_, f, x, dy, dx); });
+void CpuOps::activation_backward(Activation f, Tensor x, Tensor dy, Tensor dx, Tensor y) {
+  check::activation_backward(x, dy, dx, y);
+  run(OpKind::activation_backward, [&] { cpu::activation_backward(env_, f, x, dy, dx, y); });
 }
 
 void CpuOps::add(Tensor a, Tensor b, Tensor y) {

@@ -51,9 +51,9 @@ class CpuOps : public Ops {
   void rope(Tensor x, Tensor position, Tensor inv_freq, std::int64_t head_dim, float scale,
             bool inverse) override;
   void swiglu(Tensor gate, Tensor up, Tensor y) override;
-  void swiglu_backward(Tensor gate, Tensor up, Tensor dy, Tensor dgate, Tensor dup) override;
+  void swiglu_backward(Tensor gate, Tensor up, Tensor dy, Tensor dgate, Tensor dup, Tensor y = {}) override;
   void activation(Activation f, Tensor x, Tensor y) override;
-  void activation_backward(Activation f, Tensor x, Tensor dy, Tensor dx) override;
+  void activation_backward(Activation f, Tensor x, Tensor dy, Tensor dx, Tensor y = {}) override;
   void add(Tensor a, Tensor b, Tensor y) override;
   void bias_backward(Tensor dy, Tensor db, float beta) override;
   void copy(Tensor src, Tensor dst) override;

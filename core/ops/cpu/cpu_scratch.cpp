@@ -1,6 +1,7 @@
 #include "core/ops/cpu/cpu_scratch.h"
 
 #include "core/ops/cpu/attention.h"
+#include "core/ops/cpu/cross_entropy.h"
 
 namespace edgetrain {
 
@@ -19,6 +20,10 @@ std::int64_t CpuScratch::attention(const Tensor& q, const Tensor&, std::span<con
 std::int64_t CpuScratch::attention_backward(const Tensor& q, const Tensor& k, std::span<const MaskItem> mask,
                                             const AttentionShape& shape) {
   return cpu::attention_backward_scratch_bytes(env_, q.rows, k.rows, mask, shape, q.dtype);
+}
+
+std::int64_t CpuScratch::cross_entropy(const Tensor& logits, const Tensor& dlogits) {
+  return cpu::cross_entropy_scratch_bytes(env_, logits, dlogits);
 }
 
 }  // namespace edgetrain

@@ -22,6 +22,7 @@ class CpuScratch : public ScratchModel {
                          const AttentionShape& shape) override;
   std::int64_t attention_backward(const Tensor& q, const Tensor& k, std::span<const MaskItem> mask,
                                   const AttentionShape& shape) override;
+  std::int64_t cross_entropy(const Tensor& logits, const Tensor& dlogits) override;
 
  private:
   Workspace unused_;  // the formulas take nothing

@@ -16,6 +16,7 @@
 
 #include "core/ops/cpu/cross_entropy.h"
 #include "core/ops/cpu/parallel.h"
+#include "core/ops/cpu/scratch_carver.h"
 #include "core/tensor/bf16.h"
 
 namespace edgetrain::cpu {
@@ -23,10 +24,27 @@ namespace {
 
 constexpr std::int32_t kIgnored = -100;
 
+// Keeps the f32 sums short (one lane would otherwise add up the whole vocabulary); two lie in the first
+// cache.
+constexpr std::int64_t kChunk = 2048;
+
 /// softmax(x) = exp(x - maximum) / sum.
 struct Softmax {
   double maximum, sum;
 };
+
+/// What the first sweep over a row leaves to the second. V = vocabulary.
+struct Kept {
+  float* weights;  // (V): exp(x - maximum of its chunk)
+  float* maxima;   // one per chunk
+};
+
+// Null for loss alone. A gradient of f32 keeps the weights in its own place.
+Kept kept_in(ScratchCarver& carver, const Tensor& logits, const Tensor& dlogits) {
+  if (dlogits.absent()) return {};
+  const std::int64_t chunks = (logits.cols + kChunk - 1) / kChunk;
+  return {carver.take<float>(dlogits.dtype == Dtype::f32 ? 0 : logits.cols), carver.take<float>(chunks)};
+}
 
 }  // namespace
 }  // namespace edgetrain::cpu
@@ -52,49 +70,107 @@ float maximum_of(const float* x, std::size_t n) {
   return result;
 }
 
-// The maximum first, while the chunk stays in the first cache: an online maximum grows in most vectors of a
-// chunk, and each time the sum is rescaled.
-Softmax softmax_of_chunk(const float* x, std::size_t n) {
-  const float maximum = maximum_of(x, n);
-  const V shift = set(maximum);
-  const float sum = sum_lanes(n, [&](V so_far, std::size_t i, auto part) HWY_ATTR {
-    hwy::Prefetch(x + n + i);  // the next chunk comes while this one computes; what lies there is not touched
-    return hn::Add(so_far, keep(exp_of_difference(D(), hn::Sub(load(x + i, part), shift)), part));
-  });
-  return {static_cast<double>(maximum), static_cast<double>(sum)};
-}
-
-// Chunks keep the f32 sums short: one lane would otherwise add up the whole vocabulary.
-Softmax softmax_of(const float* x, std::size_t n) {
-  constexpr std::size_t kChunk = 2048;
-  Softmax all = softmax_of_chunk(x, std::min(n, kChunk));
-  for (std::size_t i = kChunk; i < n; i += kChunk) {
-    const Softmax chunk = softmax_of_chunk(x + i, std::min(kChunk, n - i));
-    const double maximum = std::max(all.maximum, chunk.maximum);
-    all.sum = all.sum * std::exp(all.maximum - maximum) + chunk.sum * std::exp(chunk.maximum - maximum);
-    all.maximum = maximum;
-  }
-  return all;
-}
-
-void store_tail(V value, float* to, Tail tail) {
+HWY_INLINE void store_weights(V value, float* to, Full) { hn::StoreU(value, D(), to); }
+HWY_INLINE void store_weights(V value, float* to, Tail tail) {
   HWY_ALIGN float buffer[hn::MaxLanes(D())];
   hn::Store(value, D(), buffer);
   std::memcpy(to, buffer, tail.count * sizeof(float));
 }
 
-// dx = exp(x - maximum) * factor; dx may be x.
-template <typename T>
-void gradient(const float* x, std::size_t n, float maximum, float factor, T* dx) {
-  const V shift = set(maximum), times = set(factor);
-  for_lanes(n, [&](std::size_t i, auto part) HWY_ATTR {
-    const V value = hn::Mul(exp_of_difference(D(), hn::Sub(load(x + i, part), shift)), times);
-    if constexpr (std::is_same_v<T, float> && std::is_same_v<decltype(part), Tail>) {
-      store_tail(value, dx + i, part);
-    } else {
-      store(value, dx + i, part);
+struct Chunk {
+  const float* x;
+  std::size_t size, following;  // elements here and in the next chunk
+  float maximum;
+};
+
+/// Where the weights of a chunk go, and the gradient that will be made of them.
+struct Destination {
+  float* weights;
+  const std::byte* dx;
+  std::int64_t dx_bytes;  // of one element
+};
+
+struct ChunkSum {
+  float sum, following_maximum;
+};
+
+// Knows its maximum from the start: an online one grows in most vectors of a chunk, and each time the sum is
+// rescaled. While this chunk computes, the next one is read for its maximum, and what both sweeps will touch
+// after that is asked for (what lies past the end does no harm).
+template <bool kKeep>
+ChunkSum sum_of_chunk(const Chunk& chunk, const Destination& to) {
+  const V shift = set(chunk.maximum);
+  const bool whole = chunk.following == kChunk;
+  const float* ahead = whole ? chunk.x + kChunk : chunk.x;  // else read in vain
+  V most = set(std::numeric_limits<float>::lowest());
+  const float sum = sum_lanes(chunk.size, [&](V so_far, std::size_t i, auto part) HWY_ATTR {
+    hwy::Prefetch(ahead + i + kChunk / 2);
+    if constexpr (std::is_same_v<decltype(part), Full>) most = hn::Max(most, hn::LoadU(D(), ahead + i));
+    const V weight = exp_of_difference(D(), hn::Sub(load(chunk.x + i, part), shift));
+    if constexpr (kKeep) {
+      hwy::Prefetch(to.dx + static_cast<std::int64_t>(i) * to.dx_bytes);
+      store_weights(weight, to.weights + i, part);
     }
+    return hn::Add(so_far, keep(weight, part));
   });
+  const float maximum =
+      whole ? hn::GetLane(hn::MaxOfLanes(D(), most)) : maximum_of(chunk.x + chunk.size, chunk.following);
+  return {sum, maximum};
+}
+
+void add_chunk(Softmax& all, double maximum, double sum) {
+  const double most = std::max(all.maximum, maximum);
+  all.sum = all.sum * std::exp(all.maximum - most) + sum * std::exp(maximum - most);
+  all.maximum = most;
+}
+
+/// The first sweep. kKeep: fills `kept`.
+template <bool kKeep>
+Softmax softmax_of(const float* x, std::int64_t n, const Kept& kept, Destination to) {
+  Softmax all{std::numeric_limits<float>::lowest(), 0.0};
+  float maximum = maximum_of(x, static_cast<std::size_t>(std::min(n, kChunk)));
+  for (std::int64_t i = 0; i < n; i += kChunk) {
+    const std::int64_t size = std::min(kChunk, n - i), following = std::min(kChunk, n - i - size);
+    const ChunkSum chunk = sum_of_chunk<kKeep>(
+        {x + i, static_cast<std::size_t>(size), static_cast<std::size_t>(following), maximum}, to);
+    add_chunk(all, static_cast<double>(maximum), static_cast<double>(chunk.sum));
+    if constexpr (kKeep) {
+      kept.maxima[i / kChunk] = maximum;
+      to.weights += size;
+      to.dx += size * to.dx_bytes;
+    }
+    maximum = chunk.following_maximum;
+  }
+  return all;
+}
+
+void scale_last(const float* weights, Tail tail, V factor, float* dx) {
+  store_weights(hn::Mul(load(weights, tail), factor), dx, tail);
+}
+void scale_last(const float* weights, Tail tail, V factor, Bf16* dx) {
+  store(hn::Mul(load(weights, tail), factor), dx, tail);
+}
+
+// dx = weights * factor; dx may be weights.
+template <typename T>
+void scale_chunk(const float* weights, std::size_t n, float factor, T* dx) {
+  const std::size_t lanes = hn::Lanes(D());
+  const V by = set(factor);
+  const auto scaled = [by](V weight) HWY_ATTR { return hn::Mul(weight, by); };
+  std::size_t i = 0;
+  for (; i + 2 * lanes <= n; i += 2 * lanes) store_pair(apply(scaled, load_beside<T>(weights + i)), dx + i);
+  for (; i + lanes <= n; i += lanes) store(scaled(load(weights + i, Full{})), dx + i, Full{});
+  if (i < n) scale_last(weights + i, Tail{n - i}, by, dx + i);
+}
+
+/// The second sweep: dx = softmax * scale.
+template <typename T>
+void gradient(const Kept& kept, std::int64_t n, const Softmax& softmax, double scale, T* dx) {
+  for (std::int64_t i = 0; i < n; i += kChunk) {
+    const double share = std::exp(static_cast<double>(kept.maxima[i / kChunk]) - softmax.maximum);
+    scale_chunk(kept.weights + i, static_cast<std::size_t>(std::min(kChunk, n - i)),
+                static_cast<float>(scale * share / softmax.sum), dx + i);
+  }
 }
 
 void ignored_row(const Tensor& loss, const Tensor& dlogits, std::int64_t r) {
@@ -104,29 +180,40 @@ void ignored_row(const Tensor& loss, const Tensor& dlogits, std::int64_t r) {
   std::memset(dlogits.data + r * dlogits.row_stride * size_of(dlogits.dtype), 0, bytes);
 }
 
+float loss_of(const Softmax& softmax, double at_target) {
+  return static_cast<float>(std::log(softmax.sum) - (at_target - softmax.maximum));
+}
+
+/// (p - 1) * scale. In double: p - 1 keeps its digits when p is near 1.
+float gradient_at_target(const Softmax& softmax, double at_target, double scale) {
+  return static_cast<float>((std::exp(at_target - softmax.maximum) / softmax.sum - 1.0) * scale);
+}
+
 void row_kernel(const Tensor& logits, std::int32_t target, const Tensor& loss, const Tensor& dlogits,
-                float scale, std::int64_t r) {
+                float scale, Kept kept, std::int64_t r) {
   if (target == kIgnored) {
     ignored_row(loss, dlogits, r);
     return;
   }
   const float* x = logits.row<float>(r);
-  const auto n = static_cast<std::size_t>(logits.cols);
-  const Softmax softmax = softmax_of(x, n);
-  const double shifted = static_cast<double>(x[target]) - softmax.maximum;
-  *loss.row<float>(r) = static_cast<float>(std::log(softmax.sum) - shifted);
-  if (dlogits.absent()) return;
-  // The target's own gradient apart: p - 1 in double keeps its digits when p is near 1.
-  const double p = std::exp(shifted) / softmax.sum;
-  const auto at_target = static_cast<float>((p - 1.0) * static_cast<double>(scale));
-  const auto factor = static_cast<float>(static_cast<double>(scale) / softmax.sum);
-  const auto maximum = static_cast<float>(softmax.maximum);  // it is one of the logits
+  const auto at_target = static_cast<double>(x[target]);  // now: dlogits may be logits
+  const auto factor = static_cast<double>(scale);
+  if (dlogits.absent()) {
+    *loss.row<float>(r) = loss_of(softmax_of<false>(x, logits.cols, kept, {}), at_target);
+    return;
+  }
+  const std::int64_t dx_bytes = size_of(dlogits.dtype);
+  std::byte* dx = dlogits.data + r * dlogits.row_stride * dx_bytes;
+  if (dlogits.dtype == Dtype::f32) kept.weights = dlogits.row<float>(r);
+  const Softmax softmax = softmax_of<true>(x, logits.cols, kept, {kept.weights, dx, dx_bytes});
+  *loss.row<float>(r) = loss_of(softmax, at_target);
+  const float special = gradient_at_target(softmax, at_target, factor);
   if (dlogits.dtype == Dtype::f32) {
-    gradient(x, n, maximum, factor, dlogits.row<float>(r));
-    dlogits.row<float>(r)[target] = at_target;
+    gradient(kept, logits.cols, softmax, factor, dlogits.row<float>(r));
+    dlogits.row<float>(r)[target] = special;
   } else {
-    gradient(x, n, maximum, factor, dlogits.row<Bf16>(r));
-    dlogits.row<std::uint16_t>(r)[target] = bf16_from_float(at_target);
+    gradient(kept, logits.cols, softmax, factor, dlogits.row<Bf16>(r));
+    dlogits.row<std::uint16_t>(r)[target] = bf16_from_float(special);
   }
 }
 
@@ -150,7 +237,17 @@ void check_targets(const Tensor& targets, std::int64_t vocab) {
   }
 }
 
+std::int64_t thread_bytes(const Tensor& logits, const Tensor& dlogits) {
+  ScratchCarver carver(nullptr);
+  (void)kept_in(carver, logits, dlogits);
+  return carver.bytes();
+}
+
 }  // namespace
+
+std::int64_t cross_entropy_scratch_bytes(const CpuEnv& env, const Tensor& logits, const Tensor& dlogits) {
+  return team_size(env, logits.bytes()) * thread_bytes(logits, dlogits);
+}
 
 void cross_entropy(const CpuEnv& env, Tensor logits, Tensor targets, Tensor loss, Tensor dlogits,
                    float scale) {
@@ -163,9 +260,14 @@ void cross_entropy(const CpuEnv& env, Tensor logits, Tensor targets, Tensor loss
            "cross_entropy: logits ({}, {}), dlogits ({}, {})", logits.rows, logits.cols, dlogits.rows,
            dlogits.cols);
   check_targets(targets, logits.cols);
+  const std::int64_t bytes = thread_bytes(logits, dlogits);
+  const ScratchScope scope(env.workspace);
+  std::byte* scratch = env.workspace.take(cross_entropy_scratch_bytes(env, logits, dlogits));
   for_parts(env, logits.rows, 1, logits.bytes(), [&](Part rows) {
+    ScratchCarver carver(scratch + omp_get_thread_num() * bytes);
+    const Kept kept = kept_in(carver, logits, dlogits);
     for (std::int64_t r = rows.begin; r < rows.end; ++r) {
-      HWY_DYNAMIC_DISPATCH(row_kernel)(logits, *targets.row<std::int32_t>(r), loss, dlogits, scale, r);
+      HWY_DYNAMIC_DISPATCH(row_kernel)(logits, *targets.row<std::int32_t>(r), loss, dlogits, scale, kept, r);
     }
   });
 }

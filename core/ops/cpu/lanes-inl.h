@@ -222,6 +222,31 @@ HWY_INLINE void map_lanes(std::size_t n, const F& f, Y* y, const X*... x) {
   if (i < n) store(f(load(x + i, Tail{n - i})...), y + i, Tail{n - i});
 }
 
+/// The N results of a function of one vector each.
+template <std::size_t N>
+struct Results {
+  V of[N];
+};
+
+/// y[k][i] = f(x[i]...).of[k] for i < n, k < N. x may be one of y.
+template <std::size_t N, typename F, typename T, typename... X>
+HWY_INLINE void map_lanes_to(std::size_t n, const F& f, T* const (&y)[N], const X*... x) {
+  static_assert((std::is_same_v<X, T> && ...) && !std::is_same_v<T, F16>);  // pairs of one order
+  const std::size_t lanes = hn::Lanes(D());
+  std::size_t i = 0;
+  const auto pair_of = [&](const auto&... pairs) HWY_ATTR {
+    const Results<N> first = f(pairs.first...), second = f(pairs.second...);
+    for (std::size_t k = 0; k < N; ++k) store_pair({first.of[k], second.of[k]}, y[k] + i);
+  };
+  const auto one = [&](auto part) HWY_ATTR {
+    const Results<N> results = f(load(x + i, part)...);
+    for (std::size_t k = 0; k < N; ++k) store(results.of[k], y[k] + i, part);
+  };
+  for (; i + 2 * lanes <= n; i += 2 * lanes) pair_of(load_pair(x + i)...);
+  for (; i + lanes <= n; i += lanes) one(Full{});
+  if (i < n) one(Tail{n - i});
+}
+
 /// Sum over i < n of terms of x[i]..., in four chains, pairs first. term(sum, part, x...) returns `sum` plus
 /// its terms, which must be zero past the end of a Tail, where x is zero. The order depends on n, T and the
 /// target alone.

@@ -2,6 +2,8 @@
 #define HWY_TARGET_INCLUDE "core/ops/cpu/sum_squares.cpp"
 #include <hwy/foreach_target.h>
 // foreach_target.h comes first.
+#include <hwy/cache_control.h>
+
 #include "core/ops/cpu/lanes-inl.h"
 
 #ifndef EDGETRAIN_CORE_OPS_CPU_SUM_SQUARES_ONCE
@@ -12,7 +14,12 @@
 
 namespace edgetrain::cpu {
 namespace {
-constexpr std::size_t kLanes64 = 8;  // of the widest target; narrower ones keep several vectors
+constexpr std::int64_t kLanes64 = 8;  // of the widest target; narrower ones keep several vectors
+constexpr std::int64_t kLineBytes = 64;
+// A grain of f32 is a page, at whose end the processor's own prefetcher stops: several pages at once keep
+// more reads under way, and the next ones are asked for by hand. Also, in one grain alone each addition would
+// wait for the one before.
+constexpr std::int64_t kGrainsAtOnce = 4;
 }  // namespace
 }  // namespace edgetrain::cpu
 #endif  // EDGETRAIN_CORE_OPS_CPU_SUM_SQUARES_ONCE
@@ -57,25 +64,31 @@ HWY_INLINE double total(const Lanes& lanes) {
   return sums[0];
 }
 
-// Several grains side by side: in one alone each addition would wait for the one before.
+// Unrolled by hand: at -O2 the loop over grains would stay, and the sums would lie in memory.
 template <std::int64_t kGrains, typename T>
 HWY_INLINE void grain_sums(const T* x, double* sums) {
+  constexpr std::int64_t kLine = kLineBytes / static_cast<std::int64_t>(sizeof(T));
   Lanes grains[kGrains];
   for (Lanes& grain : grains) {
     for (V64& sum : grain.sums) sum = hn::Zero(D64());
   }
-  for (std::int64_t i = 0; i < kSquareGrain; i += static_cast<std::int64_t>(kLanes64)) {
-    for (std::int64_t g = 0; g < kGrains; ++g) add_squares(grains[g], x + g * kSquareGrain + i);
+  for (std::int64_t i = 0; i < kSquareGrain; i += kLine) {
+#pragma GCC unroll 4
+    for (std::int64_t g = 0; g < kGrains; ++g) {
+      const T* line = x + g * kSquareGrain + i;
+      hwy::Prefetch(line + kGrains * kSquareGrain);  // past the end it does nothing
+#pragma GCC unroll 4
+      for (std::int64_t k = 0; k < kLine; k += kLanes64) add_squares(grains[g], line + k);
+    }
   }
   for (std::int64_t g = 0; g < kGrains; ++g) sums[g] = total(grains[g]);
 }
 
 template <typename T>
 void all_grain_sums(const Tensor& x, const Tensor& sums, Part grains) {
-  constexpr std::int64_t kAtOnce = kVectors == 1 ? 2 : 1;  // narrow vectors are independent already
   std::int64_t i = grains.begin;
-  for (; i + kAtOnce <= grains.end; i += kAtOnce) {
-    grain_sums<kAtOnce>(x.as<T>() + i * kSquareGrain, sums.as<double>() + i);
+  for (; i + kGrainsAtOnce <= grains.end; i += kGrainsAtOnce) {
+    grain_sums<kGrainsAtOnce>(x.as<T>() + i * kSquareGrain, sums.as<double>() + i);
   }
   for (; i < grains.end; ++i) grain_sums<1>(x.as<T>() + i * kSquareGrain, sums.as<double>() + i);
 }

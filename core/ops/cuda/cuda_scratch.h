@@ -21,6 +21,9 @@ class CudaScratch final : public ScratchModel {
                                                 const AttentionShape&) override {
     throw Error(ErrorClass::internal, "attention_backward is not built for CUDA yet");
   }
+  [[nodiscard]] std::int64_t cross_entropy(const Tensor&, const Tensor&) override {
+    throw Error(ErrorClass::internal, "cross_entropy is not built for CUDA yet");
+  }
 };
 
 }  // namespace edgetrain

@@ -66,9 +66,9 @@ void DryOps::swiglu(Tensor gate, Tensor up, Tensor y) {
   count(OpKind::swiglu, elementwise_cost(5, {gate, up, y}));
 }
 
-void DryOps::swiglu_backward(Tensor gate, Tensor up, Tensor dy, Tensor dgate, Tensor dup) {
-  check::swiglu_backward(gate, up, dy, dgate, dup);
-  count(OpKind::swiglu_backward, elementwise_cost(10, {gate, up, dy, dgate, dup}));
+void DryOps::swiglu_backward(Tensor gate, Tensor up, Tensor dy, Tensor dgate, Tensor dup, Tensor y) {
+  check::swiglu_backward(gate, up, dy, dgate, dup, y);
+  count(OpKind::swiglu_backward, elementwise_cost(y.absent() ? 10 : 11, {gate, up, dy, dgate, dup, y}));
 }
 
 void DryOps::activation(Activation, Tensor x, Tensor y) {
@@ -76,9 +76,9 @@ void DryOps::activation(Activation, Tensor x, Tensor y) {
   count(OpKind::activation, elementwise_cost(8, {x, y}));
 }
 
-void DryOps::activation_backward(Activation, Tensor x, Tensor dy, Tensor dx) {
-  check::activation_backward(x, dy, dx);
-  count(OpKind::activation_backward, elementwise_cost(12, {x, dy, dx}));
+void DryOps::activation_backward(Activation, Tensor x, Tensor dy, Tensor dx, Tensor y) {
+  check::activation_backward(x, dy, dx, y);
+  count(OpKind::activation_backward, elementwise_cost(y.absent() ? 12 : 13, {x, dy, dx, y}));
 }
 
 void DryOps::add(Tensor a, Tensor b, Tensor y) {
@@ -131,6 +131,7 @@ void DryOps::attention_backward(Tensor q, Tensor k, Tensor v, Tensor out, Tensor
 
 void DryOps::cross_entropy(Tensor logits, Tensor targets, Tensor loss, Tensor dlogits, float) {
   check::cross_entropy(logits, targets, loss, dlogits);
+  touch_scratch(scratch_.cross_entropy(logits, dlogits));
   count(OpKind::cross_entropy,
         elementwise_cost(8, {logits, if_read(!dlogits.absent(), logits), targets, loss, dlogits}));
 }

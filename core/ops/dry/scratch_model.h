@@ -22,6 +22,7 @@ class ScratchModel {
   [[nodiscard]] virtual std::int64_t attention_backward(const Tensor& q, const Tensor& k,
                                                         std::span<const MaskItem> mask,
                                                         const AttentionShape& shape) = 0;
+  [[nodiscard]] virtual std::int64_t cross_entropy(const Tensor& logits, const Tensor& dlogits) = 0;
 };
 
 }  // namespace edgetrain

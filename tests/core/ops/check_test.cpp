@@ -85,14 +85,22 @@ TEST(Check, Rope) {
 TEST(Check, Elementwise) {
   EXPECT_NO_THROW(check::swiglu(f32(kT, kC), f32(kT, kC), f32(kT, kC)));
   expect_refused([] { check::swiglu(f32(kT, kC), f32(kT, 1), f32(kT, kC)); }, "up");
-  EXPECT_NO_THROW(check::swiglu_backward(f32(kT, kC), f32(kT, kC), f32(kT, kC), f32(kT, kC), f32(kT, kC)));
-  expect_refused(
-      [] { check::swiglu_backward(f32(kT, kC), f32(kT, kC), f32(kT, kC), f32(kT, kC), bf16(kT, kC)); },
-      "dup");
+  const auto swiglu_backward = [](Tensor dup, Tensor y) {
+    check::swiglu_backward(f32(kT, kC), f32(kT, kC), f32(kT, kC), f32(kT, kC), dup, y);
+  };
+  EXPECT_NO_THROW(swiglu_backward(f32(kT, kC), {}));
+  EXPECT_NO_THROW(swiglu_backward(f32(kT, kC), f32(kT, kC)));
+  expect_refused([&] { swiglu_backward(bf16(kT, kC), {}); }, "dup");
+  expect_refused([&] { swiglu_backward(f32(kT, kC), bf16(kT, kC)); }, "y is");
   EXPECT_NO_THROW(check::activation(f32(kT, kC), f32(kT, kC)));
   expect_refused([] { check::activation(f32(kT, kC), f32(1, kC)); }, "y is");
-  EXPECT_NO_THROW(check::activation_backward(f32(kT, kC), f32(kT, kC), f32(kT, kC)));
-  expect_refused([] { check::activation_backward(f32(kT, kC), f32(1, kC), f32(kT, kC)); }, "dy");
+  const auto activation_backward = [](Tensor dy, Tensor y) {
+    check::activation_backward(f32(kT, kC), dy, f32(kT, kC), y);
+  };
+  EXPECT_NO_THROW(activation_backward(f32(kT, kC), {}));
+  EXPECT_NO_THROW(activation_backward(f32(kT, kC), f32(kT, kC)));
+  expect_refused([&] { activation_backward(f32(1, kC), {}); }, "dy");
+  expect_refused([&] { activation_backward(f32(kT, kC), f32(1, kC)); }, "y is");
   EXPECT_NO_THROW(check::add(f32(kT, kC), bf16(kT, kC), f32(kT, kC)));
   expect_refused([] { check::add(f32(kT, kC), bf16(kC, kT), f32(kT, kC)); }, "b is");
   EXPECT_NO_THROW(check::bias_backward(bf16(kT, kC), f32(1, kC), 0.0F));
@@ -170,6 +178,16 @@ TEST(Check, ResultsInPlaceOfOperandsThatAreStillRead) {
   expect_refused([&] { check::rms_norm_backward(x, w, rstd, y, y, true, dw, 0.0F); }, "dx");
   expect_refused([&] { check::rms_norm_backward(x, w, rstd, y, x, false, dw, 0.0F); }, "dx");
   expect_refused([&] { check::copy(x, x); }, "dst");
+  const Tensor apart = f32(kT, kC);
+  EXPECT_NO_THROW(check::activation_backward(x, y, y, apart));
+  expect_refused([&] { check::activation_backward(x, y, apart, x); }, "y is");
+  expect_refused([&] { check::activation_backward(x, y, apart, y); }, "y is");
+  expect_refused([&] { check::activation_backward(apart, y, x, x); }, "y is");
+  EXPECT_NO_THROW(check::swiglu_backward(apart, apart, y, apart, apart, y));
+  expect_refused([&] { check::swiglu_backward(x, apart, apart, apart, apart, x); }, "y is");
+  expect_refused([&] { check::swiglu_backward(apart, x, apart, apart, apart, x); }, "y is");
+  expect_refused([&] { check::swiglu_backward(apart, apart, apart, x, apart, x); }, "y is");
+  expect_refused([&] { check::swiglu_backward(apart, apart, apart, apart, x, x); }, "y is");
   EXPECT_NO_THROW(check::add(x, y, y));
   const Tensor narrow = matrix(storage, kT, kC, Dtype::bf16);
   expect_refused([&] { check::add(x, y, narrow); }, "another dtype");

@@ -2,9 +2,11 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <fstream>
 #include <iterator>
 #include <nlohmann/json.hpp>
+#include <sstream>
 
 #include "launch/job/schema.h"
 #include "tests/launch/job/job_fixture.h"
@@ -13,11 +15,34 @@ namespace edgetrain {
 namespace {
 
 // Tests run in the root of the sources.
+std::string source(const std::string& path) {
+  std::ifstream file(path);
+  EXPECT_TRUE(file) << path << " is missing";
+  return {(std::istreambuf_iterator<char>(file)), {}};
+}
+
+// Lines without comments and what stands empty then. No value of the job holds a '#'.
+std::string bare_yaml(const std::string& text) {
+  std::istringstream lines(text);
+  std::string line, bare;
+  while (std::getline(lines, line)) {
+    line.resize(std::min(line.find('#'), line.size()));
+    line.resize(line.find_last_not_of(' ') + 1);
+    if (!line.empty()) bare += line + "\n";
+  }
+  return bare;
+}
+
 TEST(JobReference, TheCommittedOneIsTheGeneratedOne) {
-  std::ifstream file("docs/job.md");
-  ASSERT_TRUE(file) << "docs/job.md is missing";
-  const std::string committed((std::istreambuf_iterator<char>(file)), {});
-  EXPECT_EQ(committed, job_reference()) << "write it again: edgetrain docs > docs/job.md";
+  EXPECT_EQ(source("docs/job.md"), job_reference()) << "write it again: edgetrain docs > docs/job.md";
+}
+
+TEST(Readme, ExplainsTheJobThatRuns) {
+  const std::string readme = source("README.md"), fence = "```yaml\n";
+  const auto begin = readme.find(fence);
+  ASSERT_NE(begin, std::string::npos);
+  const auto yaml = readme.substr(begin + fence.size(), readme.find("```", begin + 3) - begin - fence.size());
+  EXPECT_EQ(bare_yaml(yaml), bare_yaml(source("configs/austen.yaml")));
 }
 
 TEST(JobReference, EveryKeyHasARow) {

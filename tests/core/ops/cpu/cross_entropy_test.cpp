@@ -40,8 +40,45 @@ TEST(CrossEntropy, LikeTheOracle) {
   }
 }
 
+// Sums run over chunks of 2,048, and read one ahead: whole ones, one element more, one less.
+TEST(CrossEntropy, ChunksLikeTheOracle) {
+  for (const Dtype gradient : {Dtype::f32, Dtype::bf16}) {
+    for (const std::int64_t vocab : {2047, 2048, 2049, 4096, 6161}) {
+      SCOPED_TRACE(fmt::format("{}, {}", vocab, name_of(gradient)));
+      expect_agrees_with_scratch(make_case(4, vocab, gradient, 8.0, 1));
+    }
+  }
+}
+
+// Chunks whose maxima lie far apart: each keeps its exponentials against its own.
+TEST(CrossEntropy, RisingAndFallingChunksLikeTheOracle) {
+  for (const Dtype gradient : {Dtype::f32, Dtype::bf16}) {
+    for (const double slope : {-0.005, 0.005, 10.0}) {
+      SCOPED_TRACE(fmt::format("{}, {}", slope, name_of(gradient)));
+      Case test = make_case(3, 6161, gradient);
+      const Tensor logits = test.operands[0].tensor();
+      for (std::int64_t r = 0; r < logits.rows; ++r) {
+        for (std::int64_t i = 0; i < logits.cols; ++i) {
+          set_element(logits, r, i, element(logits, r, i) + slope * static_cast<double>(i));
+        }
+      }
+      expect_agrees_with_scratch(test);
+    }
+  }
+}
+
 TEST(CrossEntropy, LargeLogitsDoNotOverflow) {
   expect_agrees_with_scratch(make_case(9, 101, Dtype::f32, 3e4));
+}
+
+// A row of f32 and the maxima of its chunks, for each thread; none where they are not needed.
+TEST(CrossEntropy, ScratchIsOneRowPerThread) {
+  Workspace dry;
+  const Tensor logits = matrix(nullptr, 9, 6161, Dtype::f32), narrow = matrix(nullptr, 9, 6161, Dtype::bf16);
+  const std::int64_t maxima = aligned(4 * 4), row = aligned(4 * 6161);
+  EXPECT_EQ(cpu::cross_entropy_scratch_bytes({dry, 3}, logits, narrow), 3 * (row + maxima));
+  EXPECT_EQ(cpu::cross_entropy_scratch_bytes({dry, 3}, logits, logits), 3 * maxima);
+  EXPECT_EQ(cpu::cross_entropy_scratch_bytes({dry, 3}, logits, {}), 0);
 }
 
 TEST(CrossEntropy, LossAlone) {
@@ -52,10 +89,12 @@ TEST(CrossEntropy, LossAlone) {
 }
 
 TEST(CrossEntropy, InPlace) {
-  Case test = make_case(11, 259, Dtype::f32, 8.0, 2);
-  test.results = {0, 2};
-  test.call = [](Ops& ops, auto t) { ops.cross_entropy(t[0], t[1], t[2], t[0], kScale); };
-  expect_agrees_with_scratch(test);
+  for (const std::int64_t vocab : {259, 6161}) {
+    Case test = make_case(11, vocab, Dtype::f32, 8.0, 2);
+    test.results = {0, 2};
+    test.call = [](Ops& ops, auto t) { ops.cross_entropy(t[0], t[1], t[2], t[0], kScale); };
+    expect_agrees_with_scratch(test);
+  }
 }
 
 TEST(CrossEntropy, GradientIsTheLossDifference) {

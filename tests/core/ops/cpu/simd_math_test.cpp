@@ -18,6 +18,14 @@ float exp2_one(float x) {
   const hn::ScalableTag<float> d;
   return hn::GetLane(exp2_of_negative<32>(d, hn::Set(d, x)));
 }
+float exp2_rough3_one(float x) {
+  const hn::ScalableTag<float> d;
+  return hn::GetLane(exp2_rough<3>(d, hn::Set(d, x)));
+}
+float exp2_rough4_one(float x) {
+  const hn::ScalableTag<float> d;
+  return hn::GetLane(exp2_rough<4>(d, hn::Set(d, x)));
+}
 
 // NOLINTNEXTLINE(google-readability-namespace-comments)
 }  // namespace HWY_NAMESPACE
@@ -36,8 +44,12 @@ HWY_AFTER_NAMESPACE();
 namespace edgetrain::cpu {
 HWY_EXPORT(exp_one);
 HWY_EXPORT(exp2_one);
+HWY_EXPORT(exp2_rough3_one);
+HWY_EXPORT(exp2_rough4_one);
 float dispatched_exp(float x) { return HWY_DYNAMIC_DISPATCH(exp_one)(x); }
 float dispatched_exp2(float x) { return HWY_DYNAMIC_DISPATCH(exp2_one)(x); }
+float dispatched_exp2_rough3(float x) { return HWY_DYNAMIC_DISPATCH(exp2_rough3_one)(x); }
+float dispatched_exp2_rough4(float x) { return HWY_DYNAMIC_DISPATCH(exp2_rough4_one)(x); }
 }  // namespace edgetrain::cpu
 
 namespace edgetrain::testing {
@@ -98,6 +110,36 @@ TEST(Exp2OfNegative, IsWithinTwoInTenMillionOnEveryTarget) {
     EXPECT_EQ(cpu::dispatched_exp2(-127.51F), 0.0F);
     EXPECT_EQ(cpu::dispatched_exp2(-INFINITY), 0.0F);
     EXPECT_EQ(cpu::dispatched_exp2(std::numeric_limits<float>::quiet_NaN()), 0.0F);
+  }
+  use_target(0);
+}
+
+// `bound` is what the minimax fit comes to: no less, no more.
+void expect_rough(float (*exp2)(float), double bound) {
+  double worst = 0.0;
+  for (float x = -126.0F; x < 127.99F; x += 1.3e-3F) {
+    const double expected = std::exp2(static_cast<double>(x));
+    worst = std::max(worst, std::abs(static_cast<double>(exp2(x)) / expected - 1.0));
+  }
+  EXPECT_LE(worst, bound);
+  EXPECT_GT(worst, 0.9 * bound);
+  EXPECT_EQ(exp2(0.0F), 1.0F);
+  // The largest float below 128 is where a result could overflow into a NaN.
+  EXPECT_GE(exp2(std::nextafter(128.0F, 0.0F)), 0x1.fffp127F);
+  for (const float x : {128.0F, 1e30F, INFINITY}) EXPECT_EQ(exp2(x), INFINITY);
+  for (const float x : {-127.0F, -1e30F, -INFINITY}) EXPECT_EQ(exp2(x), 0.0F);
+  EXPECT_TRUE(std::isnan(exp2(std::numeric_limits<float>::quiet_NaN())));
+  for (const float x : {-126.01F, -126.5F, -126.99F}) {
+    EXPECT_GE(exp2(x), 0.0F);
+    EXPECT_LE(exp2(x), 0x1p-126F);
+  }
+}
+
+TEST(Exp2Rough, KeepsItsBoundsOnEveryTarget) {
+  for (const std::int64_t target : machine_targets()) {
+    use_target(target);
+    expect_rough(cpu::dispatched_exp2_rough3, 8.7e-5);
+    expect_rough(cpu::dispatched_exp2_rough4, 3.1e-6);
   }
   use_target(0);
 }

@@ -71,9 +71,9 @@ class Sequence {
   void elementwise() {
     const Tensor x = like_x(), y = like_x(), z = like_x(), position = take_ids();
     ops_.swiglu(x, y, z);
-    ops_.swiglu_backward(x, y, z, x, y);
+    ops_.swiglu_backward(x, y, z, x, y, z);
     ops_.activation(Activation::gelu_tanh, x, y);
-    ops_.activation_backward(Activation::gelu_tanh, x, y, z);
+    ops_.activation_backward(Activation::gelu_tanh, x, y, y, z);
     ops_.add(x, y, z);
     ops_.bias_backward(x, gradient(), 0.0F);
     ops_.copy(x, take_f32(rows_, cols_).col_range(0, cols_));
@@ -149,6 +149,7 @@ class FixedScratch : public ScratchModel {
                                   const AttentionShape&) override {
     return 3000;
   }
+  std::int64_t cross_entropy(const Tensor&, const Tensor&) override { return 4000; }
 };
 
 Tensor f32(std::int64_t rows, std::int64_t cols) { return matrix(nullptr, rows, cols, Dtype::f32); }
@@ -171,6 +172,27 @@ TEST(DryOps, CountsCallsFlopsAndBytes) {
   EXPECT_EQ(workspace.peak(), aligned(1000));
   ops.reset_totals();
   EXPECT_EQ(ops.totals().flops, 0);
+}
+
+TEST(DryOps, AValueOfBackwardCountsAsOneMoreOperand) {
+  Workspace workspace;
+  FixedScratch scratch;
+  DryOps ops(workspace, scratch);
+  const Tensor x = f32(5, 7);
+  const auto bytes_of = [&](OpKind kind, const std::function<void()>& call) {
+    ops.reset_totals();
+    call();
+    EXPECT_EQ(ops.totals().of(kind).bytes, ops.totals().bytes);
+    return ops.totals().bytes;
+  };
+  EXPECT_EQ(
+      bytes_of(OpKind::activation_backward, [&] { ops.activation_backward(Activation::silu, x, x, x); }),
+      3 * x.bytes());
+  EXPECT_EQ(
+      bytes_of(OpKind::activation_backward, [&] { ops.activation_backward(Activation::silu, x, x, x, x); }),
+      4 * x.bytes());
+  EXPECT_EQ(bytes_of(OpKind::swiglu_backward, [&] { ops.swiglu_backward(x, x, x, x, x); }), 5 * x.bytes());
+  EXPECT_EQ(bytes_of(OpKind::swiglu_backward, [&] { ops.swiglu_backward(x, x, x, x, x, x); }), 6 * x.bytes());
 }
 
 TEST(DryOps, ScratchStandsOnTopOfWhatTheUnitHolds) {
