@@ -1,7 +1,7 @@
 // The heavy operators at the shapes of GPT-2 124M (2,048 rows, micro-batch 4 x 512), and of a tiny model.
 //   build/release/bin/ops_bench --benchmark_filter=Gemm/up
 // Rates are GF/s over CPU time of the calling thread at one thread (a noisy machine does not disturb it) and
-// over wall time otherwise. Products are against "oneDNN alone": gemm_roof.h.
+// over wall time otherwise. Products are against "oneDNN alone": roof.h.
 #include <benchmark/benchmark.h>
 
 #include <algorithm>
@@ -13,7 +13,7 @@
 #include "bench/operands.h"
 #include "core/ops/cpu/attention.h"
 #include "core/ops/cpu/gemm.h"
-#include "core/ops/cpu/gemm_roof.h"
+#include "core/ops/cpu/roof.h"
 
 namespace edgetrain {
 namespace {

@@ -10,7 +10,7 @@
 #include "core/base/philox.h"
 #include "core/io/json.h"
 #include "core/ops/cpu/cpu_scratch.h"
-#include "core/ops/cpu/gemm_roof.h"
+#include "core/ops/cpu/roof.h"
 #include "launch/runs/rank_engine.h"
 #include "launch/runs/run_output.h"
 #include "launch/runs/weights.h"
@@ -37,7 +37,22 @@ class ProductRecorder final : public DryOps {
   std::map<cpu::GemmShape, int> shapes_;
 };
 
-std::map<cpu::GemmShape, int> products_of_step(RankPlan& plan) {
+struct StepWork {
+  std::map<cpu::GemmShape, int> products;
+  OpTotals operators;
+};
+
+// Passes of the optimizer move what their instructions say.
+void add_updates(const Program& program, OpKind update, OpTotals& totals) {
+  for (const auto& instr : program.instrs) {
+    if (instr.verb != Verb::norm && instr.verb != Verb::update) continue;
+    const OpKind kind = instr.verb == Verb::norm ? OpKind::sum_squares : update;
+    totals.by_kind[static_cast<std::size_t>(kind)].bytes +=
+        program.transcripts[static_cast<std::size_t>(instr.transcript)].bytes;
+  }
+}
+
+StepWork work_of_step(RankPlan& plan) {
   Workspace workspace;
   CpuScratch scratch({plan.spec().threads});
   ProductRecorder ops(workspace, scratch);
@@ -46,7 +61,9 @@ std::map<cpu::GemmShape, int> products_of_step(RankPlan& plan) {
   for (const auto& instr : train.program.instrs) {
     if (instr.verb == Verb::forward || instr.verb == Verb::backward) (void)handler.rehearse(instr);
   }
-  return ops.shapes();
+  StepWork work{ops.shapes(), ops.totals()};
+  add_updates(train.program, plan.rule().name() == "adamw" ? OpKind::adamw : OpKind::sgd, work.operators);
+  return work;
 }
 
 double roof_seconds(const std::map<cpu::GemmShape, int>& products, int threads) {
@@ -74,32 +91,68 @@ double median(std::vector<double> values) {
   return values[values.size() / 2];
 }
 
-std::string table(const OpTimes& times, double step_seconds, double roof, double product_gflop) {
-  std::vector<std::pair<std::int64_t, int>> order;
-  std::int64_t known = 0;
-  for (int kind = 0; kind < static_cast<int>(kOpKinds); ++kind) {
-    const auto& time = times[static_cast<std::size_t>(kind)];
-    known += time.nanoseconds;
-    if (time.calls > 0) order.emplace_back(-time.nanoseconds, kind);
+// What the operators of one step took, and the limits they ran against.
+struct StepTimes {
+  const OpTimes& operators;  // of kSteps
+  double step;               // seconds
+  const StepWork& work;
+  double products_alone;  // seconds, by oneDNN
+  double memory_rate;     // bytes/s
+
+  [[nodiscard]] double of(OpKind kind) const {
+    return 1e-9 * static_cast<double>(operators[static_cast<std::size_t>(kind)].nanoseconds) / kSteps;
   }
-  std::sort(order.begin(), order.end());
-  std::string text = fmt::format("{:<22} {:>7} {:>10} {:>7}\n", "operator", "calls", "ms/step", "share");
-  for (const auto& [negative, kind] : order) {
-    const double ms = -1e-6 * static_cast<double>(negative) / kSteps;
-    text += fmt::format("{:<22} {:>7} {:>10.2f} {:>6.1f}%\n", name_of(static_cast<OpKind>(kind)),
-                        times[static_cast<std::size_t>(kind)].calls / kSteps, ms, 0.1 * ms / step_seconds);
+  [[nodiscard]] double product_flops() const {
+    return static_cast<double>(work.operators.of(OpKind::gemm).flops);
   }
-  const double ops = 1e-9 * static_cast<double>(known) / kSteps;
-  const double gemm =
-      1e-9 * static_cast<double>(times[static_cast<std::size_t>(OpKind::gemm)].nanoseconds) / kSteps;
-  text += fmt::format("{:<22} {:>7} {:>10.2f} {:>6.1f}%\n", "waits, driver, rest", "",
-                      1e3 * (step_seconds - ops), 100.0 * (step_seconds - ops) / step_seconds);
+  // Seconds that the operator takes at least: its operands at the memory's rate; where it multiplies
+  // matrices, its FLOPs at the rate of the products.
+  [[nodiscard]] double limit(OpKind kind) const {
+    if (kind == OpKind::gemm) return products_alone;
+    const OpTotal& total = work.operators.of(kind);
+    const double moved = static_cast<double>(total.bytes) / memory_rate;
+    const bool multiplies = kind == OpKind::attention || kind == OpKind::attention_backward;
+    if (!multiplies) return moved;
+    return std::max(moved, static_cast<double>(total.flops) * of(OpKind::gemm) / product_flops());
+  }
+};
+
+std::vector<OpKind> called_by_time(const OpTimes& times) {
+  std::vector<OpKind> kinds;
+  for (std::size_t kind = 0; kind < kOpKinds; ++kind) {
+    if (times[kind].calls > 0) kinds.push_back(static_cast<OpKind>(kind));
+  }
+  const auto spent = [&](OpKind kind) { return times[static_cast<std::size_t>(kind)].nanoseconds; };
+  std::stable_sort(kinds.begin(), kinds.end(), [&](OpKind a, OpKind b) { return spent(a) > spent(b); });
+  return kinds;
+}
+
+std::string table(const StepTimes& times) {
+  std::string text =
+      fmt::format("{:<22} {:>7} {:>10} {:>7} {:>10}\n", "operator", "calls", "ms/step", "share", "limit ms");
+  double known = 0.0, rest_limit = 0.0;
+  for (const OpKind kind : called_by_time(times.operators)) {
+    const double seconds = times.of(kind), limit = times.limit(kind);
+    known += seconds;
+    if (kind != OpKind::gemm) rest_limit += limit;
+    text += fmt::format("{:<22} {:>7} {:>10.2f} {:>6.1f}% {:>10.2f}\n", name_of(kind),
+                        times.operators[static_cast<std::size_t>(kind)].calls / kSteps, 1e3 * seconds,
+                        100.0 * seconds / times.step, 1e3 * limit);
+  }
+  const double other = times.step - known, products = times.of(OpKind::gemm), rest = times.step - products;
+  text += fmt::format("{:<22} {:>7} {:>10.2f} {:>6.1f}%\n", "waits, driver, rest", "", 1e3 * other,
+                      100.0 * other / times.step);
+  const double gflop = 1e-9 * times.product_flops();
   text += fmt::format(
       "step {:.1f} ms; products {:.1f} ms ({:.1f} GFLOP, {:.1f} GFLOP/s), with oneDNN alone {:.1f} ms: "
-      "{:.1f}% of its "
-      "rate; everything else {:.1f}% of the step\n",
-      1e3 * step_seconds, 1e3 * gemm, product_gflop, product_gflop / gemm, 1e3 * roof, 100.0 * roof / gemm,
-      100.0 * (step_seconds - gemm) / step_seconds);
+      "{:.1f}% of its rate\n",
+      1e3 * times.step, 1e3 * products, gflop, gflop / products, 1e3 * times.products_alone,
+      100.0 * times.products_alone / products);
+  text += fmt::format(
+      "everything else {:.1f} ms, {:.1f}% of the step; were each operand moved at {:.1f} GB/s and attention "
+      "multiplied like the products, without any other arithmetic, {:.1f} ms, {:.1f}%\n",
+      1e3 * rest, 100.0 * rest / times.step, 1e-9 * times.memory_rate, 1e3 * rest_limit,
+      100.0 * rest_limit / (products + rest_limit));
   return text;
 }
 
@@ -133,19 +186,16 @@ std::string bench_step(PreparedRun& prepared, Communicator& replicas, Communicat
   }
   // Shares need the mean, which the operators' sums are of; the headline is the median.
   const double mean = std::accumulate(seconds.begin(), seconds.end(), 0.0) / kSteps;
-  const auto products = products_of_step(plan);
-  double gflop = 0.0;
-  for (const auto& [shape, count] : products) {
-    gflop += 2e-9 * static_cast<double>(count) * static_cast<double>(shape.m * shape.n) *
-             static_cast<double>(shape.k);
-  }
-  const double roof = roof_seconds(products, spec.threads);
+  const StepWork work = work_of_step(plan);
+  const double roof = roof_seconds(work.products, spec.threads);
+  const StepTimes times{engine.ops().times(), mean, work, roof, cpu::memory_rate(spec.threads, kRoofRounds)};
   Json json{Json::Object{}};
   json.set("tokens_per_s", tokens / median(seconds));
   json.set("step_ms", 1e3 * median(seconds));
   json.set("products_alone_ms", 1e3 * roof);
   json.set("peak_bytes", pool.peak());
-  return table(engine.ops().times(), mean, roof, gflop) + json.text() + "\n";
+  json.set("memory_bytes_per_s", times.memory_rate);
+  return table(times) + json.text() + "\n";
 }
 
 }  // namespace edgetrain

@@ -1,5 +1,5 @@
-// edgetrain bench step job.yaml: where the time of a training step goes, operator by operator, beside the
-// time that its matrix products take when oneDNN does nothing else.
+// edgetrain bench step job.yaml: where the time of a training step goes, operator by operator, each beside
+// its limit: oneDNN doing nothing else for the matrix products, the way of its operands through memory for the rest.
 #pragma once
 
 #include <string>

@@ -71,7 +71,8 @@ class Rehearsal {
 Transcript update_transcript(const Range& owned, const Bucket& bucket, std::size_t states) {
   Transcript transcript;
   const auto f32 = size_of(Dtype::f32);
-  const std::int64_t weights = bucket.dtype == Dtype::f32 ? 2 * f32 : size_of(bucket.dtype);
+  // The weights in f32 are read and written; those of 16 bit beside them are written.
+  const std::int64_t weights = 2 * f32 + (bucket.dtype == Dtype::f32 ? 0 : size_of(bucket.dtype));
   transcript.bytes = owned.size() * (f32 + weights + 2 * f32 * static_cast<std::int64_t>(states));
   return transcript;
 }

@@ -1,11 +1,17 @@
-#include "core/ops/cpu/gemm_roof.h"
+#include "core/ops/cpu/roof.h"
 
 #include <omp.h>
 
 #include <algorithm>
 #include <chrono>
+#include <cstring>
+#include <limits>
 #include <oneapi/dnnl/dnnl.hpp>
 #include <vector>
+
+#include "core/memory/pool.h"
+#include "core/ops/cpu/elementwise.h"
+#include "core/tensor/tensor.h"
 
 namespace edgetrain::cpu {
 namespace {
@@ -69,6 +75,28 @@ double onednn_alone_seconds(const GemmShape& shape, int threads, int rounds) {
   const auto b = plain(shape.k, shape.n, shape.trans_b, shape.in);
   return std::min(median_seconds(shape, a, b, rounds),
                   median_seconds(shape, a, any(shape.k, shape.n, shape.in), rounds));
+}
+
+double memory_rate(int threads, int rounds) {
+  constexpr std::int64_t kRows = 64, kCols = 1 << 20;  // 256 MiB each
+  constexpr std::int64_t kBytes = kRows * kCols * size_of(Dtype::f32);
+  Pool pool(Tier::device, 2 * kBytes);
+  const Arena first = pool.reserve(Category::activations, kBytes, "x");
+  const Arena second = pool.reserve(Category::activations, kBytes, "y");
+  const Tensor x = matrix(first.data(), kRows, kCols, Dtype::f32);
+  const Tensor y = matrix(second.data(), kRows, kCols, Dtype::f32);
+  std::memset(x.data, 0, static_cast<std::size_t>(kBytes));
+  std::memset(y.data, 0, static_cast<std::size_t>(kBytes));
+  Workspace none;
+  const CpuEnv env{none, threads};
+  double fastest = std::numeric_limits<double>::infinity();
+  for (int i = 0; i < rounds; ++i) {
+    const auto begin = std::chrono::steady_clock::now();
+    add(env, x, y, y);
+    fastest =
+        std::min(fastest, std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count());
+  }
+  return static_cast<double>(3 * kBytes) / fastest;
 }
 
 }  // namespace edgetrain::cpu

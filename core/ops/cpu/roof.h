@@ -1,4 +1,5 @@
-// How fast oneDNN alone multiplies a shape: the roof that our matrix products are measured against.
+// The roofs that a step is measured against: how fast oneDNN alone multiplies a shape, how fast memory is
+// read and written.
 //
 // Why apart from gemm.h: it chooses what is best for oneDNN (operands already in the layout that it likes),
 // not what a step can have, and it allocates. Benches only.
@@ -22,5 +23,9 @@ struct GemmShape {
 /// Median seconds of one product on `threads` threads: the better of plain operands and operands in oneDNN's
 /// own layout, whose reordering is not counted.
 [[nodiscard]] double onednn_alone_seconds(const GemmShape& shape, int threads, int rounds);
+
+/// Bytes per second of y += x, which reads two and writes one, in the fastest of `rounds`; x and y are larger
+/// than any cache. More than copying reaches, since nothing is read only to be overwritten.
+[[nodiscard]] double memory_rate(int threads, int rounds);
 
 }  // namespace edgetrain::cpu
