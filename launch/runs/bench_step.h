@@ -1,5 +1,6 @@
 // edgetrain bench step job.yaml: where the time of a training step goes, operator by operator, each beside
-// its limit: oneDNN doing nothing else for the matrix products, the way of its operands through memory for the rest.
+// its limit: oneDNN doing nothing else for the matrix products, the way of its operands through memory for
+// the rest.
 #pragma once
 
 #include <string>
