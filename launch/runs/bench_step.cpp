@@ -42,12 +42,14 @@ struct StepWork {
   OpTotals operators;
 };
 
-// Passes of the optimizer move what their instructions say.
-void add_updates(const Program& program, OpKind update, OpTotals& totals) {
+// Passes over gradients move what their instructions say.
+void add_passes(const Program& program, OpKind update, OpTotals& totals) {
+  const std::map<Verb, OpKind> passes = {
+      {Verb::fold, OpKind::add}, {Verb::norm, OpKind::sum_squares}, {Verb::update, update}};
   for (const auto& instr : program.instrs) {
-    if (instr.verb != Verb::norm && instr.verb != Verb::update) continue;
-    const OpKind kind = instr.verb == Verb::norm ? OpKind::sum_squares : update;
-    totals.by_kind[static_cast<std::size_t>(kind)].bytes +=
+    const auto pass = passes.find(instr.verb);
+    if (pass == passes.end()) continue;
+    totals.by_kind[static_cast<std::size_t>(pass->second)].bytes +=
         program.transcripts[static_cast<std::size_t>(instr.transcript)].bytes;
   }
 }
@@ -62,7 +64,7 @@ StepWork work_of_step(RankPlan& plan) {
     if (instr.verb == Verb::forward || instr.verb == Verb::backward) (void)handler.rehearse(instr);
   }
   StepWork work{ops.shapes(), ops.totals()};
-  add_updates(train.program, plan.rule().name() == "adamw" ? OpKind::adamw : OpKind::sgd, work.operators);
+  add_passes(train.program, plan.rule().name() == "adamw" ? OpKind::adamw : OpKind::sgd, work.operators);
   return work;
 }
 

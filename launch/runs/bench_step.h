@@ -1,6 +1,6 @@
 // edgetrain bench step job.yaml: where the time of a training step goes, operator by operator, each beside
-// its limit: oneDNN doing nothing else for the matrix products, the way of its operands through memory for
-// the rest.
+// its limit: for the matrix products oneDNN doing nothing else; for the rest the way of its operands through
+// memory, or where that takes longer, attention's FLOPs at the rate of the products.
 #pragma once
 
 #include <string>

@@ -19,8 +19,8 @@ class Gpt2Block final : public DeclaredUnit {
 
   /// y must not be x: it serves as scratch before it receives the result.
   void forward(Context& ctx, const Batch& batch, Tensor x, Tensor y, Saved keep) const override;
-  /// Only Pass::both. Scratch peak: the larger of intermediate + hidden and 4 hidden columns, plus
-  /// statistics.
+  /// Only Pass::both. Scratch peak: the largest of 2 intermediate, intermediate + hidden and 4 hidden
+  /// columns, the last two plus statistics.
   void backward(Context& ctx, const Batch& batch, Pass pass, Tensor x, Tensor dy, Tensor dx,
                 Saved saved) const override;
 

@@ -58,7 +58,6 @@ template <typename Accuracy>
 struct GeluTanh {
   static constexpr double kScale = 2.0 * 0.79788456080286536;  // 2 sqrt(2/pi)
   static constexpr double kCubic = 0.044715;
-  static constexpr double kLog2e = 1.4426950408889634;
 
   static HWY_INLINE V odd_cubic(V x, double linear, double cubic) {
     return hn::Mul(

@@ -35,7 +35,7 @@ constexpr std::int64_t kBlocksPerTask = 4;
 struct ForwardTask {
   const MaskItem* item;
   std::int64_t head;
-  Span blocks;  // 1 to kBlocksPerTask
+  Span blocks;  // at most kBlocksPerTask
 };
 
 // A block of queries on its way over the keys. D on a unit: to_unit_grain(head_dim).
@@ -102,25 +102,26 @@ HWY_INLINE V column_maximum(V so_far, std::int64_t keys, const float* scores) {
   return hn::Max(first, second);
 }
 
-// Folds one tile of scores into the running softmax: scores become Weights of their difference from the
-// maximum, `rescale` is what earlier sums must be multiplied by. A query that has seen no key has maximum
-// -inf; its weights are zero. Weights go by pairs of keys: put(key, lane, weight, weight of key + 1), zero
-// past the last.
-template <typename Weights, typename Put>
+// Folds one tile of scores into the running softmax: scores become weights exp(scale (score - maximum)),
+// `rescale` is what earlier sums must be multiplied by. A query that has seen no key has maximum -inf; its
+// weights are zero. Weights go by pairs of keys: put(key, lane, weight, weight of key + 1), zero past the
+// last.
+template <typename Exp, typename Put>
 HWY_INLINE void fold_scores(std::int64_t keys, float scale, const QueryBlock& block, const ForwardScratch& s,
-                            const Put& put) {
+                            const Exp& exp, const Put& put) {
   const D d;
   const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
-  const V nothing = set(-std::numeric_limits<float>::infinity());
+  const V nothing = set(-std::numeric_limits<float>::infinity()), times = set(scale);
   for (std::int64_t i = 0; i < kQueryBlock; i += lanes) {
     const float* scores = s.scores + i;
     const V before = hn::LoadU(d, block.maximum + i);
     const V top = column_maximum(before, keys, scores);
     const V reference = hn::IfThenElse(hn::Eq(top, nothing), hn::Zero(d), top);
-    const V rescale = weight_below(before, reference, scale);
-    const Weights weights(reference, scale);
+    // Difference first: never above 0, and exactly 0 for a maximum that stays, however large scores are.
+    const auto below = [&](V score) HWY_ATTR { return hn::Mul(hn::Sub(score, reference), times); };
+    const V rescale = exp_of_difference(d, below(before));
     const auto weight = [&](std::int64_t j)
-                            HWY_ATTR { return weights(hn::LoadU(d, scores + j * kQueryBlock)); };
+                            HWY_ATTR { return exp(below(hn::LoadU(d, scores + j * kQueryBlock))); };
     V even = hn::Mul(hn::LoadU(d, block.sum + i), rescale), odd = hn::Zero(d);
     std::int64_t j = 0;
     for (; j + 2 <= keys; j += 2) {
@@ -169,12 +170,13 @@ class InF32 {
   }
   // Weights take the place of the scores; there is a row behind the last key where keys are odd.
   void fold(std::int64_t keys, float scale, const QueryBlock& block) const {
-    fold_scores<ExactWeights>(keys, scale, block, s_,
-                              [&](std::int64_t j, std::int64_t i, V first, V second) HWY_ATTR {
-                                float* at = s_.scores + j * kQueryBlock + i;
-                                hn::StoreU(first, D(), at);
-                                hn::StoreU(second, D(), at + kQueryBlock);
-                              });
+    fold_scores(
+        keys, scale, block, s_, [](V x) HWY_ATTR { return exp_of_difference(D(), x); },
+        [&](std::int64_t j, std::int64_t i, V first, V second) HWY_ATTR {
+          float* at = s_.scores + j * kQueryBlock + i;
+          hn::StoreU(first, D(), at);
+          hn::StoreU(second, D(), at + kQueryBlock);
+        });
   }
   void add_values(std::int64_t keys, std::int64_t dim, const QueryBlock& block) const {
     product<true>(dim, kQueryBlock, keys, {v_.data, 1, v_.ld}, s_.scores, kQueryBlock, block.out,
@@ -202,10 +204,10 @@ class OnUnit {
   }
   void fold(std::int64_t keys, float scale, const QueryBlock& block) const {
     auto* pairs = reinterpret_cast<std::uint32_t*>(s_.weights);
-    fold_scores<UnitWeights>(keys, scale, block, s_,
-                             [&](std::int64_t j, std::int64_t i, V first, V second) HWY_ATTR {
-                               store_bits(paired(first, second), pairs + j / 2 * kQueryBlock + i);
-                             });
+    fold_scores(
+        keys, scale, block, s_, [](V x) HWY_ATTR { return exp_for_unit(x); },
+        [&](std::int64_t j, std::int64_t i, V first, V second)
+            HWY_ATTR { store_bits(paired(first, second), pairs + j / 2 * kQueryBlock + i); });
     const std::int64_t written = (keys + 1) / 2, all = to_unit_grain(keys) / 2;
     std::fill_n(pairs + written * kQueryBlock, (all - written) * kQueryBlock, 0U);
   }
@@ -300,13 +302,22 @@ HWY_EXPORT(forward_task);
 
 namespace {
 
+// As many as leave each thread some tasks. No bits depend on it.
+std::int64_t blocks_per_task(std::span<const MaskItem> mask, std::int64_t heads, int threads) {
+  constexpr std::int64_t kTasksPerThread = 4;
+  std::int64_t blocks = 0;
+  for (const MaskItem& item : mask) blocks += heads * query_blocks(item);
+  return std::clamp<std::int64_t>(blocks / (kTasksPerThread * threads), 1, kBlocksPerTask);
+}
+
 // Longest first within a head of a causal item: the last task to start is then a short one.
-std::vector<ForwardTask> tasks_of(std::span<const MaskItem> mask, std::int64_t heads) {
+std::vector<ForwardTask> tasks_of(std::span<const MaskItem> mask, std::int64_t heads, int threads) {
+  const std::int64_t at_once = blocks_per_task(mask, heads, threads);
   std::vector<ForwardTask> tasks;
   for (const MaskItem& item : mask) {
     for (std::int64_t head = 0; head < heads; ++head) {
-      for (std::int64_t end = query_blocks(item); end > 0; end -= kBlocksPerTask) {
-        tasks.push_back({&item, head, {std::max<std::int64_t>(0, end - kBlocksPerTask), end}});
+      for (std::int64_t end = query_blocks(item); end > 0; end -= at_once) {
+        tasks.push_back({&item, head, {std::max<std::int64_t>(0, end - at_once), end}});
       }
     }
   }
@@ -334,7 +345,7 @@ void attention(const CpuEnv& env, Tensor q, Tensor k, Tensor v, std::span<const 
            "attention: q ({}, {}), out ({}, {}), lse ({}, {})", q.rows, q.cols, out.rows, out.cols, lse.rows,
            lse.cols);
   const ForwardCall call{q, k, v, out, lse, shape, on_unit(env, q.dtype)};
-  const std::vector<ForwardTask> tasks = tasks_of(mask, shape.heads);
+  const std::vector<ForwardTask> tasks = tasks_of(mask, shape.heads, env.threads);
   const std::int64_t bytes = thread_bytes(env, shape, q.dtype);
   const ScratchScope scope(env.workspace);
   std::byte* scratch = env.workspace.take(attention_scratch_bytes(env, mask, shape, q.dtype));

@@ -102,13 +102,25 @@ HWY_BEFORE_NAMESPACE();
 namespace edgetrain::cpu {
 namespace HWY_NAMESPACE {
 
-// What the scores of one key become: weights exp(scale score - lse) and dS = scale weight (dP - delta).
+// What a tile's scores become, sixteen queries of one key at most: weights exp(scale score - lse) and
+// dS = scale weight (dP - delta).
 struct KeyGradient {
   V weight, dscore;
 };
+template <typename Exp>
+HWY_INLINE KeyGradient key_gradient(std::int64_t j, std::int64_t i, float scale, const BackwardScratch& s,
+                                    const Exp& exp) {
+  const D d;
+  const V times = set(scale), score = hn::LoadU(d, s.weights + j * kQueryBlock + i);
+  // Not fused: lse is at least the rounded product of the largest score, so this stays at or below 0.
+  const V weight = exp(hn::Sub(hn::Mul(score, times), hn::LoadU(d, s.lse + i)));
+  const V dp = hn::LoadU(d, s.dscores + j * kQueryBlock + i);
+  return {weight, hn::Mul(hn::Mul(weight, times), hn::Sub(dp, hn::LoadU(d, s.delta + i)))};
+}
 
 // The five products of a tile, in f32 or on a unit.
-struct InF32 {
+class InF32 {
+ public:
   static void load(const Tensor& rows, float* columns, float* padded_rows) {
     const std::int64_t padded = padded_dim(rows.cols, false);
     pack_rows({rows.data, rows.row_stride, false, rows.dtype}, rows.rows, rows.cols, padded_rows, Dtype::f32,
@@ -121,7 +133,6 @@ struct InF32 {
     load(dout, s.dout_columns, s.dout_rows);
   }
   static void load_keys(const Tensor&, const BackwardScratch&) {}
-  static void prepare_sums(float, const BackwardScratch&) {}
   static void make_scores(const Tensor& k, const Tensor& v, const BackwardScratch& s) {
     const F32Rows keys = widened(k, s.k), values = widened(v, s.v);
     product<false>(k.rows, kQueryBlock, k.cols, {keys.data, keys.ld, 1}, s.q_columns, kQueryBlock, s.weights,
@@ -150,12 +161,7 @@ struct InF32 {
  private:
   HWY_INLINE static KeyGradient gradient(std::int64_t j, std::int64_t i, float scale,
                                          const BackwardScratch& s) {
-    const D d;
-    const V times = set(scale), score = hn::LoadU(d, s.weights + j * kQueryBlock + i);
-    // Not fused: lse is at least the rounded product of the largest score, so this stays at or below 0.
-    const V weight = exp_of_difference(d, hn::Sub(hn::Mul(score, times), hn::LoadU(d, s.lse + i)));
-    const V dp = hn::LoadU(d, s.dscores + j * kQueryBlock + i);
-    return {weight, hn::Mul(hn::Mul(weight, times), hn::Sub(dp, hn::LoadU(d, s.delta + i)))};
+    return key_gradient(j, i, scale, s, [](V x) HWY_ATTR { return exp_of_difference(D(), x); });
   }
 };
 
@@ -178,13 +184,6 @@ class OnUnit {
     load_unit_column_pairs(dout, s.dout_column_pairs);
     load_row_pairs(q, s.q_row_pairs);
     load_row_pairs(dout, s.dout_row_pairs);
-  }
-  // lse as unit_weight() takes it, delta times `scale`.
-  static void prepare_sums(float scale, const BackwardScratch& s) {
-    for (std::int64_t i = 0; i < kQueryBlock; ++i) {
-      s.lse[i] *= kLog2e;
-      s.delta[i] *= scale;
-    }
   }
   void make_scores(const Tensor& k, const Tensor& v, const BackwardScratch& s) const {
     const UnitRows keys = unit_rows(k, s.k_rows), values = unit_rows(v, s.v_rows);
@@ -221,11 +220,7 @@ class OnUnit {
  private:
   HWY_INLINE static KeyGradient gradient(std::int64_t j, std::int64_t i, float scale,
                                          const BackwardScratch& s) {
-    const D d;
-    const V score = hn::LoadU(d, s.weights + j * kQueryBlock + i);
-    const V dp = hn::LoadU(d, s.dscores + j * kQueryBlock + i);
-    const V weight = unit_weight(score, hn::LoadU(d, s.lse + i), scale);
-    return {weight, hn::Mul(weight, hn::MulSub(dp, set(scale), hn::LoadU(d, s.delta + i)))};
+    return key_gradient(j, i, scale, s, [](V x) HWY_ATTR { return exp_for_unit(x); });
   }
 
   // [kQueryBlock / 2][P][2]: column c of rows paired_query(pair) and that + kApart; zero outside.
@@ -314,7 +309,6 @@ void backward_block(const Arithmetic& arithmetic, const BackwardCall& call, cons
   const Tensor lse = call.lse.row_range(item.q0 + queries.begin, queries.size()).col_range(head, 1);
   call.out.dtype == Dtype::f32 ? load_sums<float>(mine(call.out), mine(call.dout), lse, s)
                                : load_sums<Bf16>(mine(call.out), mine(call.dout), lse, s);
-  arithmetic.prepare_sums(scale, s);
   std::fill_n(s.dq, padded * kQueryBlock, 0.0F);
   const Span visible = visible_keys(item, queries);
   for (std::int64_t j = visible.begin; j < visible.end; j += kKeyBlock) {

@@ -6,7 +6,6 @@
 
 #include <cstdint>
 
-#include "core/memory/pool.h"
 #include "core/ops/cpu/attention_blocks.h"
 #include "core/ops/cpu/env.h"
 #include "core/ops/cpu/gemm_pack.h"

@@ -27,39 +27,8 @@ HWY_INLINE VBits paired(V first, V second) {
 }
 HWY_INLINE void store_bits(VBits bits, std::uint32_t* to) { hn::StoreU(bits, DU(), to); }
 
-/// e^(scale (score - reference)). The difference first: never above 0 below a maximum, and exactly 0 for one
-/// that stays, however large scores are.
-HWY_INLINE V weight_below(V score, V reference, float scale) {
-  return exp_of_difference(D(), hn::Mul(hn::Sub(score, reference), set(scale)));
-}
-
-/// Softmax weights of a column of scores against one reference.
-class ExactWeights {
- public:
-  ExactWeights(V reference, float scale) : reference_(reference), scale_(scale) {}
-  HWY_INLINE V operator()(V score) const { return weight_below(score, reference_, scale_); }
-
- private:
-  V reference_;
-  float scale_;
-};
-
-inline constexpr float kLog2e = 1.44269504088896341F;
-
-/// The same for weights that become bf16, in base 2: `shift` is what reference comes to there. Its rounding
-/// is one factor for the whole column, which cancels in the softmax.
-HWY_INLINE V unit_weight(V score, V shift, float scale) {
-  return exp2_rough<4>(D(), hn::MulSub(score, set(scale * kLog2e), shift));
-}
-class UnitWeights {
- public:
-  UnitWeights(V reference, float scale) : shift_(hn::Mul(reference, set(scale * kLog2e))), scale_(scale) {}
-  HWY_INLINE V operator()(V score) const { return unit_weight(score, shift_, scale_); }
-
- private:
-  V shift_;
-  float scale_;
-};
+/// e^x of weights that become bf16.
+HWY_INLINE V exp_for_unit(V x) { return exp2_rough<4>(D(), hn::Mul(x, set(static_cast<float>(kLog2e)))); }
 
 /// scores[j][i] = -inf where query queries.begin + i must not see key keys.begin + j.
 HWY_INLINE void mask_scores(const MaskItem& item, Span queries, Span keys, float* scores) {

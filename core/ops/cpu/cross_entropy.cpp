@@ -70,13 +70,6 @@ float maximum_of(const float* x, std::size_t n) {
   return result;
 }
 
-HWY_INLINE void store_weights(V value, float* to, Full) { hn::StoreU(value, D(), to); }
-HWY_INLINE void store_weights(V value, float* to, Tail tail) {
-  HWY_ALIGN float buffer[hn::MaxLanes(D())];
-  hn::Store(value, D(), buffer);
-  std::memcpy(to, buffer, tail.count * sizeof(float));
-}
-
 struct Chunk {
   const float* x;
   std::size_t size, following;  // elements here and in the next chunk
@@ -109,7 +102,7 @@ ChunkSum sum_of_chunk(const Chunk& chunk, const Destination& to) {
     const V weight = exp_of_difference(D(), hn::Sub(load(chunk.x + i, part), shift));
     if constexpr (kKeep) {
       hwy::Prefetch(to.dx + static_cast<std::int64_t>(i) * to.dx_bytes);
-      store_weights(weight, to.weights + i, part);
+      store(weight, to.weights + i, part);
     }
     return hn::Add(so_far, keep(weight, part));
   });
@@ -144,13 +137,6 @@ Softmax softmax_of(const float* x, std::int64_t n, const Kept& kept, Destination
   return all;
 }
 
-void scale_last(const float* weights, Tail tail, V factor, float* dx) {
-  store_weights(hn::Mul(load(weights, tail), factor), dx, tail);
-}
-void scale_last(const float* weights, Tail tail, V factor, Bf16* dx) {
-  store(hn::Mul(load(weights, tail), factor), dx, tail);
-}
-
 // dx = weights * factor; dx may be weights.
 template <typename T>
 void scale_chunk(const float* weights, std::size_t n, float factor, T* dx) {
@@ -160,7 +146,7 @@ void scale_chunk(const float* weights, std::size_t n, float factor, T* dx) {
   std::size_t i = 0;
   for (; i + 2 * lanes <= n; i += 2 * lanes) store_pair(apply(scaled, load_beside<T>(weights + i)), dx + i);
   for (; i + lanes <= n; i += lanes) store(scaled(load(weights + i, Full{})), dx + i, Full{});
-  if (i < n) scale_last(weights + i, Tail{n - i}, by, dx + i);
+  if (i < n) store(scaled(load(weights + i, Tail{n - i})), dx + i, Tail{n - i});
 }
 
 /// The second sweep: dx = softmax * scale.

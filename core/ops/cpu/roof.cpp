@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <chrono>
-#include <cstring>
 #include <limits>
 #include <oneapi/dnnl/dnnl.hpp>
 #include <vector>
@@ -85,10 +84,10 @@ double memory_rate(int threads, int rounds) {
   const Arena second = pool.reserve(Category::activations, kBytes, "y");
   const Tensor x = matrix(first.data(), kRows, kCols, Dtype::f32);
   const Tensor y = matrix(second.data(), kRows, kCols, Dtype::f32);
-  std::memset(x.data, 0, static_cast<std::size_t>(kBytes));
-  std::memset(y.data, 0, static_cast<std::size_t>(kBytes));
   Workspace none;
   const CpuEnv env{none, threads};
+  fill(env, x, 0.0F);
+  fill(env, y, 0.0F);
   double fastest = std::numeric_limits<double>::infinity();
   for (int i = 0; i < rounds; ++i) {
     const auto begin = std::chrono::steady_clock::now();

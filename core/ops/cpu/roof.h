@@ -25,7 +25,8 @@ struct GemmShape {
 [[nodiscard]] double onednn_alone_seconds(const GemmShape& shape, int threads, int rounds);
 
 /// Bytes per second of y += x, which reads two and writes one, in the fastest of `rounds`; x and y are larger
-/// than any cache. More than copying reaches, since nothing is read only to be overwritten.
+/// than any cache (512 MiB). More than copying reaches, since nothing is read only to be overwritten. Where
+/// several ranks of a machine measure at once, each gets its share.
 [[nodiscard]] double memory_rate(int threads, int rounds);
 
 }  // namespace edgetrain::cpu

@@ -1,5 +1,5 @@
-// e^x as softmax needs it and 2^x as the activations do, for every Highway target; included once per target
-// (foreach_target).
+// e^x as softmax needs it and 2^x as the activations and the softmax in bf16 do, for every Highway target;
+// included once per target (foreach_target).
 //
 // Why not hwy/contrib/math: softmax takes differences from a maximum, so overflow cannot happen and results
 // below the smallest normal number may be zero. Without those cases e^x takes two thirds of the instructions.
@@ -18,6 +18,8 @@ namespace edgetrain::cpu {
 namespace HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
+inline constexpr double kLog2e = 1.4426950408889634;
+
 /// e^x for x <= 88, at most 2 ulp off; 0 below -87.3, NaN for NaN.
 /// Cody-Waite reduction by ln 2 in two parts, then the polynomial of Cephes' expf (Moshier 1992).
 template <class Tag>
@@ -26,7 +28,7 @@ HWY_INLINE hn::Vec<Tag> exp_of_difference(Tag d, hn::Vec<Tag> x) {
   // Adding 1.5 * 2^23 rounds to an integer and leaves that integer in the low bits, ready to become an
   // exponent.
   const auto magic = hn::Set(d, 12582912.0F);
-  const auto shifted = hn::MulAdd(x, hn::Set(d, 1.44269504088896341F), magic);
+  const auto shifted = hn::MulAdd(x, hn::Set(d, static_cast<float>(kLog2e)), magic);
   const auto n = hn::Sub(shifted, magic);
   auto r = hn::NegMulAdd(n, hn::Set(d, 0.693359375F), x);
   r = hn::NegMulAdd(n, hn::Set(d, -2.12194440e-4F), r);
@@ -83,6 +85,7 @@ HWY_INLINE hn::Vec<Tag> exp2_rough(Tag d, hn::Vec<Tag> x) {
     return hn::MulAdd(p, r, hn::Set(d, 1.0F));
   };
 #if HWY_TARGET <= HWY_AVX3
+  static_assert(hn::MaxLanes(Tag()) == 16);
   constexpr int kMinusFloor = 1 | 8;  // x - floor(x), no exception
   const hn::Vec<Tag> r{_mm512_reduce_ps(x.raw, kMinusFloor)};
   // A subnormal result would cost the loop that meets it 20 times its time.

@@ -64,7 +64,7 @@ HWY_INLINE double total(const Lanes& lanes) {
   return sums[0];
 }
 
-// Unrolled by hand: at -O2 the loop over grains would stay, and the sums would lie in memory.
+// Unrolled on demand: at -O2 the loop over grains would stay, and the sums would lie in memory.
 template <std::int64_t kGrains, typename T>
 HWY_INLINE void grain_sums(const T* x, double* sums) {
   constexpr std::int64_t kLine = kLineBytes / static_cast<std::int64_t>(sizeof(T));
