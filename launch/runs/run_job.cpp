@@ -155,8 +155,8 @@ void check_inputs(const PreparedRun& prepared) {
     (void)pretrained_weights(job.model.path, prepared.plan->train().layout);
 }
 
-// Will the run load the weights of model.path? Not if it goes on from a checkpoint. (One that does not verify
-// after all makes it load them unread; then the first step looks at what they give.)
+// Will the run load the weights of model.path? Not if it goes on from a checkpoint. (If none verifies after
+// all, TrainRun looks at them.)
 bool starts_from_weights(const Job& job) {
   if (job.model.init != ModelInit::pretrained) return false;
   const std::string resume = job.checkpoint.resume.value_or("auto");

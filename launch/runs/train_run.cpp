@@ -11,7 +11,6 @@
 #include "launch/runs/same_data.h"
 #include "launch/runs/stop_signal.h"
 #include "launch/runs/text_writer.h"
-#include "launch/runs/weights.h"
 #include "optim/clip.h"
 
 namespace edgetrain {
@@ -122,10 +121,12 @@ void TrainRun::start() {
 void TrainRun::resume_or_initialise() {
   const std::string resume = job_.checkpoint.resume.value_or("auto");
   std::optional<std::filesystem::path> from;
+  bool starts_over = false;  // although there are checkpoints
   if (resume == "auto") {
     auto found = checkpoints_->find();
     for (const auto& skipped : found.skipped) say("checkpoint skipped: " + skipped);
     from = found.path;
+    starts_over = !from && !found.skipped.empty();
   } else if (resume != "never") {
     from = resume;
   }
@@ -136,11 +137,19 @@ void TrainRun::resume_or_initialise() {
     return;
   }
   const auto& planned = setup_.plan.train();
-  const TileSource source = job_.model.init == ModelInit::pretrained
-                                ? pretrained_weights(job_.model.path, planned.layout)
-                                : random_weights(static_cast<std::uint64_t>(job_.seed));
-  fill_weights(planned.layout, planned.program, engine_.arena(), setup_.plan.replication(), source,
-               setup_.plan.spec().threads);
+  fill_weights(planned.layout, planned.program, engine_.arena(), setup_.plan.replication(),
+               first_weights(starts_over), setup_.plan.spec().threads);
+}
+
+TileSource TrainRun::first_weights(bool starts_over) const {
+  if (job_.model.init != ModelInit::pretrained) {
+    return random_weights(static_cast<std::uint64_t>(job_.seed));
+  }
+  const auto& layout = setup_.plan.train().layout;
+  TileSource weights = pretrained_weights(job_.model.path, layout);
+  // Before the start it looked as if a checkpoint would serve.
+  if (starts_over) require_finite(weights, layout, job_.model.path, setup_.plan.spec().threads);
+  return weights;
 }
 
 void TrainRun::one_step() {

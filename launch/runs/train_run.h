@@ -18,6 +18,7 @@
 #include "launch/runs/run_output.h"
 #include "launch/runs/tensorboard.h"
 #include "launch/runs/training_data.h"
+#include "launch/runs/weights.h"
 #include "optim/schedule.h"
 
 namespace edgetrain {
@@ -52,6 +53,7 @@ class TrainRun {
  private:
   void start();
   void resume_or_initialise();
+  [[nodiscard]] TileSource first_weights(bool starts_over) const;
   void one_step();
   [[nodiscard]] StepDecision decide();
   void after_step(double seconds);

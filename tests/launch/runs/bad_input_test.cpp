@@ -243,6 +243,14 @@ TEST(Weights, AreNotReadWhenACheckpointServes) {
   const Ended anew = train(kNan, {"train.steps=6", "checkpoint.resume=never"});
   EXPECT_EQ(anew.code, 2) << anew.output;
   EXPECT_EQ(anew.count(tensor + ": nan at [7]"), 1) << anew.output;
+  for (const std::int64_t step : {4, 6}) {
+    const fs::path shard = folder.checkpoint(step) / "shard-00000.bin";
+    flip_byte(shard, fs::file_size(shard) / 2);
+  }
+  const Ended over = train(kNan, {"train.steps=8"});
+  EXPECT_EQ(over.code, 1) << over.output;
+  EXPECT_TRUE(over.says("checkpoint skipped: ")) << over.output;
+  EXPECT_TRUE(over.says(tensor + ": nan at [7]")) << over.output;
 }
 
 INSTANTIATE_TEST_SUITE_P(Stored, NotFinite, ::testing::Values(Dtype::f32, Dtype::bf16, Dtype::f16),
