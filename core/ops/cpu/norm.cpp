@@ -43,45 +43,92 @@ namespace edgetrain::cpu {
 namespace HWY_NAMESPACE {
 namespace {
 
+// dx = gradient(x, dy, w), or += it.
+template <typename T, typename Gradient>
+HWY_INLINE void store_input_grad(const Gradient& gradient, const T* x, const T* dy, const T* w, T* dx,
+                                 bool accumulate, std::size_t width) {
+  if (accumulate) {
+    const auto added = [&](V v, V d, V weight, V old)
+                           HWY_ATTR { return hn::Add(gradient(v, d, weight), old); };
+    map_lanes(width, added, dx, x, dy, w, static_cast<const T*>(dx));
+  } else {
+    map_lanes(width, gradient, dx, x, dy, w);
+  }
+}
+
+// What a row, or a group of one, gives to dw and db. RMSNorm has no mean: 0.
+template <typename T>
+struct NormRow {
+  const T *x, *dy;
+  float mean, rstd;
+  HWY_INLINE V weight_term(V sum, V v, V g) const {
+    return hn::MulAdd(g, hn::Mul(hn::Sub(v, set(mean)), set(rstd)), sum);
+  }
+};
+
+// Several rows at once: their sums stay in registers. Each column still adds row by row. `db` only with
+// kBias.
+template <bool kBias, typename T>
+void fold_weight(const NormRow<T>* rows, std::int64_t count, float* dw, float* db, std::size_t n) {
+  const std::size_t step = 2 * hn::Lanes(D());
+  std::size_t i = 0;
+  for (; i + step <= n; i += step) {
+    VPair weight = load_beside<T>(dw + i), bias{};
+    if constexpr (kBias) bias = load_beside<T>(db + i);
+    for (const NormRow<T>* row = rows; row != rows + count; ++row) {
+      const VPair x = load_pair(row->x + i), dy = load_pair(row->dy + i);
+      weight = apply([row](V s, V v, V g) HWY_ATTR { return row->weight_term(s, v, g); }, weight, x, dy);
+      if constexpr (kBias) bias = apply([](V s, V g) HWY_ATTR { return hn::Add(s, g); }, bias, dy);
+    }
+    store_beside<T>(weight, dw + i);
+    if constexpr (kBias) store_beside<T>(bias, db + i);
+  }
+  for (const NormRow<T>* row = rows; row != rows + count; ++row) {
+    for_lanes(n - i, [&](std::size_t j, auto part) HWY_ATTR {
+      const std::size_t at = i + j;
+      const V g = load(row->dy + at, part);
+      store(row->weight_term(load(dw + at, part), load(row->x + at, part), g), dw + at, part);
+      if constexpr (kBias) store(hn::Add(load(db + at, part), g), db + at, part);
+    });
+  }
+}
+
+// Folds rows [0, count), as row(i) gives them, in their order.
+template <bool kBias, typename T, typename RowOf>
+void fold_weights(std::int64_t count, const RowOf& row, float* dw, float* db, std::size_t n) {
+  constexpr std::int64_t kRowsAtOnce = 8;
+  for (std::int64_t first = 0; first < count; first += kRowsAtOnce) {
+    const std::int64_t size = std::min(kRowsAtOnce, count - first);
+    std::array<NormRow<T>, kRowsAtOnce> block;
+    for (std::int64_t k = 0; k < size; ++k) block[static_cast<std::size_t>(k)] = row(first + k);
+    fold_weight<kBias>(block.data(), size, dw, db, n);
+  }
+}
+
 // ---- RMSNorm ----
 
 template <typename T>
 void rms_forward(const T* x, const T* w, T* y, float* rstd, float eps, std::size_t width) {
-  const float squares = sum_lanes(width, [&](V sum, std::size_t i, auto part) HWY_ATTR {
-    const V v = load(x + i, part);
-    return hn::MulAdd(v, v, sum);
-  });
+  const float squares = sum_pairs(
+      width, [](V sum, auto, V v) HWY_ATTR { return hn::MulAdd(v, v, sum); }, x);
   *rstd = 1.0F / std::sqrt(squares / static_cast<float>(width) + eps);
   const V factor = set(*rstd);
-  for_lanes(width, [&](std::size_t i, auto part) HWY_ATTR {
-    store(hn::Mul(hn::Mul(load(x + i, part), factor), load(w + i, part)), y + i, part);
-  });
+  map_lanes(
+      width, [factor](V v, V weight) HWY_ATTR { return hn::Mul(hn::Mul(v, factor), weight); }, y, x, w);
 }
 
 // g = rstd * (dy w - xhat mean(dy w xhat)), xhat = x rstd.
 template <typename T>
 void rms_input_grad(const T* x, const T* w, float rstd, const T* dy, T* dx, bool accumulate,
                     std::size_t width) {
-  const float dot = sum_lanes(width, [&](V sum, std::size_t i, auto part) HWY_ATTR {
-    return hn::MulAdd(hn::Mul(load(dy + i, part), load(w + i, part)), load(x + i, part), sum);
-  });
+  const float dot = sum_pairs(
+      width, [](V sum, auto, V v, V d, V weight) HWY_ATTR { return hn::MulAdd(hn::Mul(d, weight), v, sum); },
+      x, dy, w);
   const V scale = set(rstd);
   const V pull = set(dot * rstd * rstd / static_cast<float>(width));  // times x: xhat mean(...)
-  for_lanes(width, [&](std::size_t i, auto part) HWY_ATTR {
-    const V gw = hn::Mul(load(dy + i, part), load(w + i, part));
-    V g = hn::Mul(scale, hn::NegMulAdd(pull, load(x + i, part), gw));
-    if (accumulate) g = hn::Add(g, load(dx + i, part));
-    store(g, dx + i, part);
-  });
-}
-
-template <typename T>
-void fold_rms_weight(const T* x, float rstd, const T* dy, float* dw, std::size_t width) {
-  const V scale = set(rstd);
-  for_lanes(width, [&](std::size_t i, auto part) HWY_ATTR {
-    const V xhat = hn::Mul(load(x + i, part), scale);
-    store(hn::MulAdd(load(dy + i, part), xhat, load(dw + i, part)), dw + i, part);
-  });
+  store_input_grad([&](V v, V d, V weight)
+                       HWY_ATTR { return hn::Mul(scale, hn::NegMulAdd(pull, v, hn::Mul(d, weight))); },
+                   x, dy, w, dx, accumulate, width);
 }
 
 template <typename T>
@@ -109,13 +156,13 @@ void rms_input_grad_rows(const RmsBackward& a, Part rows) {
 
 template <typename T>
 void rms_weight_grad_columns(const RmsBackward& a, Part rows, Part cols) {
-  for (std::int64_t r = rows.begin; r < rows.end; ++r) {
-    for (std::int64_t g = 0; g < a.rstd.cols; ++g) {
-      const std::int64_t at = g * a.w.cols + cols.begin;
-      fold_rms_weight(a.x.row<T>(r) + at, a.rstd.row<float>(r)[g], a.dy.row<T>(r) + at,
-                      a.dw.as<float>() + cols.begin, static_cast<std::size_t>(cols.size()));
-    }
-  }
+  const std::int64_t groups = a.rstd.cols;
+  const auto row = [&](std::int64_t i) HWY_ATTR {
+    const std::int64_t r = rows.begin + i / groups, g = i % groups, at = g * a.w.cols + cols.begin;
+    return NormRow<T>{a.x.row<T>(r) + at, a.dy.row<T>(r) + at, 0.0F, a.rstd.row<float>(r)[g]};
+  };
+  fold_weights<false, T>(rows.size() * groups, row, a.dw.as<float>() + cols.begin, nullptr,
+                         static_cast<std::size_t>(cols.size()));
 }
 
 // ---- LayerNorm ----
@@ -163,47 +210,7 @@ void layer_input_grad(const T* x, const T* w, float mean, float rstd, const T* d
     const V xhat = hn::Mul(hn::Sub(v, centre), factor);
     return hn::Mul(factor, hn::NegMulAdd(pull, xhat, hn::MulSub(d, weight, shift)));
   };
-  if (accumulate) {
-    const auto added = [&](V v, V d, V weight, V old) HWY_ATTR { return hn::Add(grad(v, d, weight), old); };
-    map_lanes(width, added, dx, x, dy, w, static_cast<const T*>(dx));
-  } else {
-    map_lanes(width, grad, dx, x, dy, w);
-  }
-}
-
-// What row r gives to dw and db.
-template <typename T>
-struct LayerRow {
-  const T *x, *dy;
-  float mean, rstd;
-  HWY_INLINE V weight_term(V sum, V v, V g) const {
-    return hn::MulAdd(g, hn::Mul(hn::Sub(v, set(mean)), set(rstd)), sum);
-  }
-};
-
-// Several rows at once: their sums stay in registers. Each column still adds row by row.
-template <typename T>
-void fold_layer_weight(const LayerRow<T>* rows, std::int64_t count, float* dw, float* db, std::size_t n) {
-  const std::size_t step = 2 * hn::Lanes(D());
-  std::size_t i = 0;
-  for (; i + step <= n; i += step) {
-    VPair weight = load_beside<T>(dw + i), bias = load_beside<T>(db + i);
-    for (const LayerRow<T>* row = rows; row != rows + count; ++row) {
-      const VPair x = load_pair(row->x + i), dy = load_pair(row->dy + i);
-      weight = apply([row](V s, V v, V g) HWY_ATTR { return row->weight_term(s, v, g); }, weight, x, dy);
-      bias = apply([](V s, V g) HWY_ATTR { return hn::Add(s, g); }, bias, dy);
-    }
-    store_beside<T>(weight, dw + i);
-    store_beside<T>(bias, db + i);
-  }
-  for (const LayerRow<T>* row = rows; row != rows + count; ++row) {
-    for_lanes(n - i, [&](std::size_t j, auto part) HWY_ATTR {
-      const std::size_t at = i + j;
-      const V g = load(row->dy + at, part);
-      store(row->weight_term(load(dw + at, part), load(row->x + at, part), g), dw + at, part);
-      store(hn::Add(load(db + at, part), g), db + at, part);
-    });
-  }
+  store_input_grad(grad, x, dy, w, dx, accumulate, width);
 }
 
 template <typename T>
@@ -224,17 +231,13 @@ void layer_input_grad_rows(const LayerBackward& a, Part rows) {
 
 template <typename T>
 void layer_weight_grad_columns(const LayerBackward& a, Part rows, Part cols) {
-  constexpr std::int64_t kRowsAtOnce = 8;
-  for (std::int64_t r = rows.begin; r < rows.end; r += kRowsAtOnce) {
-    const std::int64_t count = std::min(kRowsAtOnce, rows.end - r);
-    std::array<LayerRow<T>, kRowsAtOnce> block;
-    for (std::int64_t k = 0; k < count; ++k) {
-      block[k] = {a.x.row<T>(r + k) + cols.begin, a.dy.row<T>(r + k) + cols.begin, *a.mean.row<float>(r + k),
-                  *a.rstd.row<float>(r + k)};
-    }
-    fold_layer_weight(block.data(), count, a.dw.as<float>() + cols.begin, a.db.as<float>() + cols.begin,
-                      static_cast<std::size_t>(cols.size()));
-  }
+  const auto row = [&](std::int64_t i) HWY_ATTR {
+    const std::int64_t r = rows.begin + i;
+    return NormRow<T>{a.x.row<T>(r) + cols.begin, a.dy.row<T>(r) + cols.begin, *a.mean.row<float>(r),
+                      *a.rstd.row<float>(r)};
+  };
+  fold_weights<true, T>(rows.size(), row, a.dw.as<float>() + cols.begin, a.db.as<float>() + cols.begin,
+                        static_cast<std::size_t>(cols.size()));
 }
 
 }  // namespace
