@@ -54,7 +54,7 @@ std::vector<Setting> settings() {
       {"WideHead", 1, 1, 128, 90, 90, {{0, 90, 0, 90}}},
       // More blocks of queries than walk over the keys together, and a rest.
       {"ManyBlocks", 4, 2, 40, 333, 333, {{0, 333, 0, 333}}, 1},
-      {"ManyBlocksInAWindow", 4, 1, 20, 590, 590, {{0, 590, 0, 590, 0, 36}}},
+      {"ManyBlocksInAWindow", 4, 1, 20, 330, 330, {{0, 330, 0, 330, 0, 36}}},
   };
 }
 
