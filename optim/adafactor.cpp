@@ -53,8 +53,7 @@ class Adafactor final : public TensorRule {
   }
 
  private:
-  static constexpr std::array kStates = {StateSpec{"v_row", Dtype::f32, Per::row},
-                                         StateSpec{"v_col", Dtype::f32, Per::column}};
+  static constexpr std::array kStates = {StateSpec{"v_row", Per::row}, StateSpec{"v_col", Per::column}};
 
   [[nodiscard]] bool wants_chunk() const override { return true; }
   // The factors of the largest tensor.

@@ -48,8 +48,7 @@ class AdamW final : public ElementwiseRule {
   }
 
  private:
-  static constexpr std::array kStates = {StateSpec{"m", Dtype::f32},
-                                         StateSpec{"v", Dtype::f32, Per::element, true}};
+  static constexpr std::array kStates = {StateSpec{"m"}, StateSpec{"v", Per::element, true}};
 
   void apply(Ops& ops, const UpdateScalars& scalars, float weight_decay, Tensor grad, Tensor master,
              std::span<const Tensor> moments, Tensor out) const override {
@@ -76,7 +75,7 @@ class Sgd final : public ElementwiseRule {
   }
 
  private:
-  static constexpr std::array kStates = {StateSpec{"m", Dtype::f32}};
+  static constexpr std::array kStates = {StateSpec{"m"}};
 
   void apply(Ops& ops, const UpdateScalars& scalars, float weight_decay, Tensor grad, Tensor master,
              std::span<const Tensor> moments, Tensor out) const override {
@@ -100,7 +99,7 @@ class Lion final : public ElementwiseRule {
   }
 
  private:
-  static constexpr std::array kStates = {StateSpec{"m", Dtype::f32}};
+  static constexpr std::array kStates = {StateSpec{"m"}};
 
   void apply(Ops& ops, const UpdateScalars& scalars, float weight_decay, Tensor grad, Tensor master,
              std::span<const Tensor> moments, Tensor out) const override {

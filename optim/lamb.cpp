@@ -35,8 +35,7 @@ class Lamb final : public TensorRule {
   [[nodiscard]] bool update_reads_grad() const override { return false; }
 
  private:
-  static constexpr std::array kStates = {StateSpec{"m", Dtype::f32},
-                                         StateSpec{"v", Dtype::f32, Per::element, true}};
+  static constexpr std::array kStates = {StateSpec{"m"}, StateSpec{"v", Per::element, true}};
 
   [[nodiscard]] bool wants_chunk() const override { return true; }
 

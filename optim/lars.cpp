@@ -33,7 +33,7 @@ class Lars final : public TensorRule {
   }
 
  private:
-  static constexpr std::array kStates = {StateSpec{"m", Dtype::f32}};
+  static constexpr std::array kStates = {StateSpec{"m"}};
 
   [[nodiscard]] bool wants_chunk() const override { return false; }
 

@@ -77,7 +77,7 @@ class Muon final : public UpdateRule {
   }
 
  private:
-  static constexpr std::array kStates = {StateSpec{"m", Dtype::f32}, StateSpec{"v", Dtype::f32}};
+  static constexpr std::array kStates = {StateSpec{"m"}, StateSpec{"v"}};
 
   // The direction before it is orthogonalised, into this rank's elements of the whole one.
   void move_momentum(const UpdateCall& call, const TensorShare& tensor) const {

@@ -25,10 +25,9 @@ namespace edgetrain {
 /// What a state holds one value for. Those of rows and columns are small: every rank keeps them whole.
 enum class Per : std::uint8_t { element, row, column };
 
-/// A state that the rule keeps beside the master weight; zero before the first step.
+/// A state that the rule keeps beside the master weight, in f32 while it updates; zero before the first step.
 struct StateSpec {
   std::string_view name;  // "m", "v": key in checkpoints
-  Dtype dtype;
   Per per = Per::element;
   bool never_negative = false;  // a second moment
 };

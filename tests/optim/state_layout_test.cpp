@@ -25,9 +25,8 @@ class FourStates final : public UpdateRule {
   void update(const UpdateCall&, const BucketShare&) const override {}
 
  private:
-  static constexpr std::array kStates = {StateSpec{"all", Dtype::f32}, StateSpec{"vectors", Dtype::f32},
-                                         StateSpec{"rows", Dtype::f32, Per::row},
-                                         StateSpec{"columns", Dtype::f32, Per::column}};
+  static constexpr std::array kStates = {StateSpec{"all"}, StateSpec{"vectors"}, StateSpec{"rows", Per::row},
+                                         StateSpec{"columns", Per::column}};
 };
 
 std::vector<std::unique_ptr<Unit>> one_unit() {
