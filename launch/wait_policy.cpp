@@ -1,5 +1,6 @@
 #include "launch/wait_policy.h"
 
+#include <sys/prctl.h>
 #include <unistd.h>
 
 #include <cstdlib>
@@ -15,6 +16,7 @@ constexpr const char* kSpins = "5000";
 }  // namespace
 
 void settle_wait_policy(char** argv) {
+  ::prctl(PR_SET_NAME, "edgetrain");  // an executed /proc/self/exe is called "exe" in ps, top and pkill
   for (const char* variable : {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT"}) {
     if (std::getenv(variable) != nullptr) return;
   }

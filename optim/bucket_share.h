@@ -24,4 +24,11 @@ struct ShareSources {
                                                      const FigureLayout& figures,
                                                      const ShareSources& sources);
 
+/// Those of a share's tensors that lie, at least in part, in `range` of the share.
+[[nodiscard]] std::span<const TensorShare> tensors_within(std::span<const TensorShare> tensors, Range range);
+
+/// A tensor of the share as far as it lies in `range` of it: a share that is `range` alone, whose values are
+/// `values`, every state per element.
+[[nodiscard]] TensorShare part_within(const TensorShare& tensor, Range range, const ShareSources& values);
+
 }  // namespace edgetrain

@@ -60,7 +60,11 @@ std::int64_t StoredSources::moved_bytes() const {
 
 PackedUpdate::PackedUpdate(const UpdateRule& rule, const OwnedBucket& of, const FigureLayout& figures,
                            const StoredSources& stored, const RoundingSeed& seed)
-    : rule_(rule), of_(of), figures_(figures), stored_(stored), seed_(seed) {
+    : rule_(rule),
+      of_(of),
+      stored_(stored),
+      seed_(seed),
+      tensors_(tensor_shares(rule, of, figures, {{}, {}, {}, {}, stored.figures, stored.whole})) {
   const auto keys_of = [&](std::string_view value) {
     std::vector<PhiloxKey> keys;
     for (const int param : of.bucket.params)
@@ -105,7 +109,6 @@ void PackedUpdate::in_chunks(const UpdateCall& call, Moved moved, const Visit& v
 // `range` counts in what is owned.
 void PackedUpdate::chunk(const UpdateCall& call, Range range, Tensor scratch, Moved moved,
                          const Visit& visit) const {
-  const OwnedBucket of{of_.bucket, of_.specs, {of_.owned.begin + range.begin, of_.owned.begin + range.end}};
   const Packed master = stored_.master.part(range.begin, range.size());
   std::vector<Packed> states;
   for (const auto& state : stored_.states) states.push_back(state.part(range.begin, range.size()));
@@ -118,28 +121,30 @@ void PackedUpdate::chunk(const UpdateCall& call, Range range, Tensor scratch, Mo
                     stored_.figures,
                     stored_.whole};
   for (const auto& state : states) wide.states.push_back(widened(call.ops, room, state));
-  const auto tensors = tensor_shares(rule_, of, figures_, wide);
+  std::vector<TensorShare> tensors;
+  for (const auto& tensor : tensors_within(tensors_, range))
+    tensors.push_back(part_within(tensor, range, wide));
   visit(call, {wide.grad, wide.master, wide.out, wide.states, tensors});
 
   for (std::size_t s = 0; moved.states && s < states.size(); ++s)
-    pack(call.ops, of.owned, tensors, s, wide.states[s], states[s], rule_.storage().states.at(s).stochastic);
-  if (moved.master) pack(call.ops, of.owned, tensors, states.size(), wide.master, master, true);
+    pack(call.ops, range, s, wide.states[s], states[s], rule_.storage().states.at(s).stochastic);
+  if (moved.master) pack(call.ops, range, states.size(), wide.master, master, true);
 }
 
-// `range` counts in the bucket.
-void PackedUpdate::pack(Ops& ops, Range range, std::span<const TensorShare> tensors, std::size_t value,
-                        Tensor from, const Packed& to, bool stochastic) const {
+// `range` counts in what is owned, `from` and `to` begin with it.
+void PackedUpdate::pack(Ops& ops, Range range, std::size_t value, Tensor from, const Packed& to,
+                        bool stochastic) const {
   if (!is_packed(to)) return;
   const auto stream = static_cast<std::uint64_t>(seed_.step);
   const auto& keys = keys_[value];
   if (!stochastic || !to.scales.absent())
-    return ops.pack(from, to, {stochastic, keys.front(), stream, range.begin});
-  for (std::size_t i = 0; i < tensors.size(); ++i) {
-    const auto& tensor = tensors[i];
+    return ops.pack(from, to, {stochastic, keys.front(), stream, of_.owned.begin + range.begin});
+  for (const auto& whole : tensors_within(tensors_, range)) {
+    const auto tensor = part_within(whole, range, {});
     const std::int64_t n = tensor.own.size();
+    const auto& key = keys[static_cast<std::size_t>(&whole - tensors_.data())];
     if (n > 0)
-      ops.pack(from.col_range(tensor.at, n), to.part(tensor.at, n),
-               {true, keys[i], stream, tensor.own.begin});
+      ops.pack(from.col_range(tensor.at, n), to.part(tensor.at, n), {true, key, stream, tensor.own.begin});
   }
 }
 

@@ -50,15 +50,14 @@ class PackedUpdate {
   };
   void in_chunks(const UpdateCall& call, Moved moved, const Visit& visit) const;
   void chunk(const UpdateCall& call, Range range, Tensor scratch, Moved moved, const Visit& visit) const;
-  void pack(Ops& ops, Range range, std::span<const TensorShare> tensors, std::size_t value, Tensor from,
-            const Packed& to, bool stochastic) const;
+  void pack(Ops& ops, Range range, std::size_t value, Tensor from, const Packed& to, bool stochastic) const;
   [[nodiscard]] std::int64_t num_unpacked() const;
 
   const UpdateRule& rule_;
   const OwnedBucket& of_;
-  const FigureLayout& figures_;
   const StoredSources& stored_;
   RoundingSeed seed_;
+  std::vector<TensorShare> tensors_;          // of all that is owned
   std::vector<std::vector<PhiloxKey>> keys_;  // per value (states, then the weight) and tensor
 };
 
