@@ -8,7 +8,7 @@ cd "$(dirname "$0")/.."
 cmake --preset asan > /dev/null
 cmake --build --preset asan --target tests_logic tests_ops
 # Leaks are not looked for: MPI and oneDNN keep memory until the process ends.
-ASAN_OPTIONS=detect_leaks=0 ctest --test-dir build/asan --output-on-failure -L '^(logic|ops)$' -LE nightly
+ASAN_OPTIONS=detect_leaks=0 ctest --test-dir build/asan -j "$(nproc)" --output-on-failure -L '^(logic|ops)$' -LE nightly
 
 cmake --preset tsan > /dev/null
 cmake --build --preset tsan --target tests_threads
