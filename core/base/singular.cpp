@@ -120,24 +120,59 @@ Eigen eigen_of(std::vector<Vector> a) {
   return out;
 }
 
-// Lanczos vectors of w^T w and the tridiagonal matrix that it is among them.
+// A matrix whose vectors of few elements are `near` and those of many `far`: rows and columns, or the other
+// way round.
+class Matrix {
+ public:
+  Matrix(std::span<const float> w, std::size_t rows, std::size_t cols)
+      : w_(w), rows_(rows), cols_(cols), near_is_rows_(rows < cols) {}
+  [[nodiscard]] std::size_t near() const { return std::min(rows_, cols_); }
+  [[nodiscard]] bool near_is_rows() const { return near_is_rows_; }
+
+  [[nodiscard]] Vector to_far(const Vector& near) const { return near_is_rows_ ? sum(near) : dots(near); }
+  // Back from the far side of to_far(near), without the far vector where it need not be whole.
+  [[nodiscard]] Vector times_gram(const Vector& near) const {
+    if (near_is_rows_) return dots(sum(near));
+    Vector out(cols_, 0.0);
+    for (std::size_t r = 0; r < rows_; ++r)
+      add_scaled(dot(row(r), near.data(), cols_), row(r), out.data(), cols_);
+    return out;
+  }
+
+ private:
+  [[nodiscard]] const float* row(std::size_t r) const { return w_.data() + r * cols_; }
+  [[nodiscard]] Vector dots(const Vector& x) const {
+    Vector out(rows_);
+    for (std::size_t r = 0; r < rows_; ++r) out[r] = dot(row(r), x.data(), cols_);
+    return out;
+  }
+  [[nodiscard]] Vector sum(const Vector& x) const {
+    Vector out(cols_, 0.0);
+    for (std::size_t r = 0; r < rows_; ++r) add_scaled(x[r], row(r), out.data(), cols_);
+    return out;
+  }
+
+  std::span<const float> w_;
+  std::size_t rows_, cols_;
+  bool near_is_rows_;
+};
+
+// Lanczos vectors of the smaller one of w^T w and w w^T, and the tridiagonal matrix that it is among them.
 class Lanczos {
  public:
-  Lanczos(std::span<const float> w, std::size_t rows, std::size_t cols) : w_(w), rows_(rows), cols_(cols) {
-    next_ = orthonormal(Vector(cols, 0.0), 0.0, {});
-  }
+  explicit Lanczos(const Matrix& w) : w_(w), n_(w.near()) { next_ = orthonormal(Vector(n_, 0.0), 0.0, {}); }
 
   void step() {
     basis_.push_back(next_);
-    Vector z = times_gram(basis_.back());
+    Vector z = w_.times_gram(basis_.back());
     diagonal_.push_back(dot(basis_.back(), z));
     scale_ = std::max(scale_, diagonal_.back());
-    add_scaled(-diagonal_.back(), basis_.back().data(), z.data(), cols_);
-    if (basis_.size() > 1) add_scaled(-beside_.back(), basis_[basis_.size() - 2].data(), z.data(), cols_);
+    add_scaled(-diagonal_.back(), basis_.back().data(), z.data(), n_);
+    if (basis_.size() > 1) add_scaled(-beside_.back(), basis_[basis_.size() - 2].data(), z.data(), n_);
     remove_parts(z, basis_);
     const double length = std::sqrt(dot(z, z));
     beside_.push_back(length > kTiny * scale_ ? length : 0.0);
-    if (basis_.size() < cols_) next_ = orthonormal(std::move(z), scale_, basis_);
+    if (basis_.size() < n_) next_ = orthonormal(std::move(z), scale_, basis_);
   }
 
   [[nodiscard]] std::size_t size() const { return basis_.size(); }
@@ -149,9 +184,9 @@ class Lanczos {
     }
     return eigen_of(std::move(t));
   }
-  // Whether the first `count` eigenvalues are those of w^T w.
+  // Whether the first `count` eigenvalues are those of the matrix.
   [[nodiscard]] bool settled(const Eigen& eigen, std::size_t count) const {
-    if (size() == cols_) return true;
+    if (size() == n_) return true;
     for (std::size_t i = 0; i < count; ++i) {
       if (beside_.back() * std::abs(eigen.vectors[i].back()) > kTolerance * scale_) return false;
     }
@@ -159,54 +194,60 @@ class Lanczos {
     return beside_.back() > 0.0;
   }
   [[nodiscard]] Vector vector_of(const Vector& weights) const {
-    Vector out(cols_, 0.0);
-    for (std::size_t i = 0; i < size(); ++i) add_scaled(weights[i], basis_[i].data(), out.data(), cols_);
-    return out;
-  }
-  [[nodiscard]] Vector times(const Vector& x) const {
-    Vector out(rows_);
-    for (std::size_t r = 0; r < rows_; ++r) out[r] = dot(row(r), x.data(), cols_);
+    Vector out(n_, 0.0);
+    for (std::size_t i = 0; i < size(); ++i) add_scaled(weights[i], basis_[i].data(), out.data(), n_);
     return out;
   }
 
  private:
-  [[nodiscard]] const float* row(std::size_t r) const { return w_.data() + r * cols_; }
-  [[nodiscard]] Vector times_gram(const Vector& x) const {
-    Vector out(cols_, 0.0);
-    for (std::size_t r = 0; r < rows_; ++r)
-      add_scaled(dot(row(r), x.data(), cols_), row(r), out.data(), cols_);
-    return out;
-  }
-
-  std::span<const float> w_;
-  std::size_t rows_, cols_;
+  const Matrix& w_;
+  std::size_t n_;
   std::vector<Vector> basis_;
   Vector diagonal_, beside_, next_;
   double scale_ = 0.0;  // the largest of diagonal_
 };
 
+constexpr std::int64_t kDouble = sizeof(double);
+
+// Lanczos vectors before the first look at what they have found.
+std::int64_t first_look(std::int64_t near, std::int64_t count) { return std::min(near, 2 * count + 16); }
+
+// Basis, the matrices of Eigen, results, and a few vectors on their way.
+std::int64_t bytes_with(std::int64_t vectors, std::int64_t rows, std::int64_t cols, std::int64_t count) {
+  const std::int64_t near = std::min(rows, cols), far = std::max(rows, cols);
+  return kDouble * (vectors * near + 4 * vectors * vectors + count * (near + far) + 4 * near + 2 * far);
+}
+
 }  // namespace
 
-SingularTriplets first_singular_triplets(std::span<const float> w, std::int64_t rows, std::int64_t cols,
-                                         std::int64_t count) {
+std::int64_t least_singular_bytes(std::int64_t rows, std::int64_t cols, std::int64_t count) {
+  return bytes_with(first_look(std::min(rows, cols), count), rows, cols, count);
+}
+
+std::optional<SingularTriplets> first_singular_triplets(std::span<const float> w, std::int64_t rows,
+                                                        std::int64_t cols, std::int64_t count,
+                                                        std::int64_t max_bytes) {
   ET_CHECK(count >= 1 && count <= std::min(rows, cols) && std::ssize(w) == rows * cols,
            "{} singular triplets of a matrix of {} x {}", count, rows, cols);
-  const auto wanted = static_cast<std::size_t>(count), n = static_cast<std::size_t>(cols);
-  Lanczos lanczos(w, static_cast<std::size_t>(rows), n);
-  std::size_t look = std::min(n, 2 * wanted + 16);
-  while (lanczos.size() < look) lanczos.step();
-  Eigen eigen = lanczos.eigen();
-  while (!lanczos.settled(eigen, wanted)) {
-    look = std::min(n, look + look / 2);
-    while (lanczos.size() < look) lanczos.step();
+  const Matrix matrix(w, static_cast<std::size_t>(rows), static_cast<std::size_t>(cols));
+  const auto wanted = static_cast<std::size_t>(count);
+  const auto near = static_cast<std::int64_t>(matrix.near());
+  Lanczos lanczos(matrix);
+  Eigen eigen;
+  for (std::int64_t look = first_look(near, count);; look = std::min(near, look + look / 2)) {
+    if (bytes_with(look, rows, cols, count) > max_bytes) return std::nullopt;
+    while (lanczos.size() < static_cast<std::size_t>(look)) lanczos.step();
     eigen = lanczos.eigen();
+    if (lanczos.settled(eigen, wanted)) break;
   }
   SingularTriplets out;
+  auto& nears = matrix.near_is_rows() ? out.left : out.right;
+  auto& fars = matrix.near_is_rows() ? out.right : out.left;
   for (std::size_t i = 0; i < wanted; ++i) {
-    out.right.push_back(lanczos.vector_of(eigen.vectors[i]));
-    Vector image = lanczos.times(out.right.back());
+    nears.push_back(lanczos.vector_of(eigen.vectors[i]));
+    Vector image = matrix.to_far(nears.back());
     out.values.push_back(std::sqrt(dot(image, image)));
-    out.left.push_back(orthonormal(std::move(image), out.values.front(), out.left));
+    fars.push_back(orthonormal(std::move(image), out.values.front(), fars));
   }
   return out;
 }

@@ -7,6 +7,8 @@
 #pragma once
 
 #include <cstdint>
+#include <limits>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -20,9 +22,14 @@ struct SingularTriplets {
 };
 
 /// The first `count` triplets of w (rows, cols), row-major; 1 <= count <= min(rows, cols). Each is off by
-/// about 1e-6 of the largest value at most. Lanczos on w^T w with full orthogonalisation (Golub & Van
-/// Loan, 10.1).
-[[nodiscard]] SingularTriplets first_singular_triplets(std::span<const float> w, std::int64_t rows,
-                                                       std::int64_t cols, std::int64_t count);
+/// about 1e-6 of the largest value at most. Lanczos on the smaller one of w^T w and w w^T with full
+/// orthogonalisation (Golub & Van Loan, 10.1), whose vectors grow in number until the triplets have settled:
+/// nothing if that takes more than `max_bytes` of heap.
+[[nodiscard]] std::optional<SingularTriplets> first_singular_triplets(
+    std::span<const float> w, std::int64_t rows, std::int64_t cols, std::int64_t count,
+    std::int64_t max_bytes = std::numeric_limits<std::int64_t>::max());
+
+/// Heap that it takes at least.
+[[nodiscard]] std::int64_t least_singular_bytes(std::int64_t rows, std::int64_t cols, std::int64_t count);
 
 }  // namespace edgetrain

@@ -8,7 +8,6 @@
 #include "core/base/error.h"
 #include "core/io/safetensors.h"
 #include "core/model/peft_config.h"
-#include "launch/runs/svd_weights.h"
 
 namespace edgetrain {
 namespace {
@@ -77,10 +76,11 @@ TileSource weights_as_written(const WeightsOrigin& origin, const ModelLayout& la
 }
 
 TileSource first_weights(const WeightsOrigin& origin, const ModelLayout& layout, Family family,
-                         const AdapterSpec& adapter, int threads, const std::function<void()>& beat) {
+                         const AdapterSpec& adapter, const StartRoom& room,
+                         const std::function<void()>& beat) {
   if (adapter.empty() || adapter.init != AdapterInit::svd) return weights_as_written(origin, layout, family);
   TileSource base = base_weights(origin, layout);
-  TileSource vectors = singular_vectors(base, layout, family, threads, beat);
+  TileSource vectors = singular_vectors(base, layout, family, room, beat);
   return with_adapter(std::move(base), std::move(vectors));
 }
 

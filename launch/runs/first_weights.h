@@ -11,6 +11,7 @@
 #include "core/model/adapter_spec.h"
 #include "core/model/config.h"
 #include "launch/job/job.h"
+#include "launch/runs/svd_weights.h"
 #include "launch/runs/weights.h"
 
 namespace edgetrain {
@@ -37,10 +38,10 @@ struct WeightsOrigin {
 [[nodiscard]] TileSource weights_as_written(const WeightsOrigin& origin, const ModelLayout& layout,
                                             Family family);
 
-/// All parameters. Computes the singular vectors of an svd adapter here, on up to `threads` threads, with
-/// `beat` as a sign of life behind each weight.
+/// All parameters. Computes the singular vectors of an svd adapter here, in `room`, with `beat` as a sign of
+/// life behind each weight.
 [[nodiscard]] TileSource first_weights(const WeightsOrigin& origin, const ModelLayout& layout, Family family,
-                                       const AdapterSpec& adapter, int threads,
+                                       const AdapterSpec& adapter, const StartRoom& room,
                                        const std::function<void()>& beat);
 
 /// A hash of a few rows of each of the model's own parameters: tells one base of an adapter from another

@@ -19,6 +19,7 @@
 #include "launch/runs/param_groups.h"
 #include "launch/runs/plan_text.h"
 #include "launch/runs/run_output.h"
+#include "launch/runs/svd_weights.h"
 #include "optim/make_rule.h"
 
 namespace edgetrain {
@@ -36,6 +37,17 @@ Facts facts_of(const Place& place) {
 
 void refuse(std::span<const Problem> problems) {
   if (!problems.empty()) throw JobError(format(problems));
+}
+
+void require_room_for_svd(const PreparedRun& run) {
+  const auto& planned = run.plan->train();
+  const std::int64_t needed = planned.program.carried_bytes + least_svd_bytes(planned.layout);
+  if (needed <= run.device_cap()) return;
+  throw JobError(fmt::format(
+      "model.adapter.init: svd takes {} ({} bytes) of memory before the first step: the model, the adapters' "
+      "values, the largest weight and its vectors; memory.device allows {} ({} bytes)\n"
+      "HINT: memory.device={}, or init: gaussian\n",
+      human_bytes(needed), needed, human_bytes(run.device_cap()), run.device_cap(), needed));
 }
 
 }  // namespace
@@ -88,6 +100,8 @@ PreparedRun prepare_run(const std::string& job_path, const std::vector<Override>
 }
 
 void require_fit(const PreparedRun& run) {
+  if (const auto& adapter = run.job().model.adapter; adapter && adapter->init == AdapterInit::svd)
+    require_room_for_svd(run);
   if (run.pool_bytes() <= run.device_cap()) return;
   std::string message = fmt::format(
       "the job needs {} ({} bytes) of device memory per rank, memory.device allows {} ({} bytes)\n{}",

@@ -1,5 +1,7 @@
 #include "launch/runs/svd_weights.h"
 
+#include <malloc.h>
+
 #include <algorithm>
 #include <map>
 #include <memory>
@@ -45,32 +47,84 @@ void copy_tile(const std::vector<float>& from, const ParamSpec& spec, const Tile
     to = std::copy_n(from.begin() + row * spec.cols + tile.col, tile.cols, to);
 }
 
+// An adapter's A and the weight that it stands beside.
+struct Target {
+  const ParamSpec* a = nullptr;
+  int weight = -1;
+  std::string module;  // "h.0.attn.c_attn."
+};
+
+constexpr std::string_view kEnding = "lora_A.weight";
+
+std::vector<Target> targets_of(const ParamTable& table) {
+  std::vector<Target> targets;
+  for (const auto& spec : table.specs) {
+    if (!spec.adapter || !spec.name.ends_with(kEnding)) continue;
+    const std::string module = spec.name.substr(0, spec.name.size() - kEnding.size());
+    targets.push_back({&spec, table.find(module + "weight"), module});
+    ET_ASSERT(targets.back().weight >= 0);
+  }
+  return targets;
+}
+
+constexpr std::int64_t kFloat = sizeof(float);
+
+// Of both matrices of every adapter.
+std::int64_t value_bytes(std::span<const Target> targets, const ParamTable& table) {
+  std::int64_t bytes = 0;
+  for (const auto& target : targets) {
+    const auto& weight = table.specs[static_cast<std::size_t>(target.weight)];
+    bytes += kFloat * target.a->rows * (weight.rows + weight.cols);
+  }
+  return bytes;
+}
+
+// Beside the values: the weight that takes most.
+std::int64_t least_work_bytes(std::span<const Target> targets, const ParamTable& table) {
+  std::int64_t most = 0;
+  for (const auto& target : targets) {
+    const auto& weight = table.specs[static_cast<std::size_t>(target.weight)];
+    most = std::max(most,
+                    kFloat * weight.numel() + least_singular_bytes(weight.rows, weight.cols, target.a->rows));
+  }
+  return most;
+}
+
 }  // namespace
 
-TileSource singular_vectors(const TileSource& base, const ModelLayout& layout, Family family, int threads,
-                            const std::function<void()>& beat) {
+std::int64_t least_svd_bytes(const ModelLayout& layout) {
+  const auto targets = targets_of(layout.table());
+  return value_bytes(targets, layout.table()) + least_work_bytes(targets, layout.table());
+}
+
+TileSource singular_vectors(const TileSource& base, const ModelLayout& layout, Family family,
+                            const StartRoom& room, const std::function<void()>& beat) {
   const auto& table = layout.table();
-  constexpr std::string_view kEnding = "lora_A.weight";
-  std::vector<const ParamSpec*> matrices;  // A of every adapter
-  for (const auto& spec : table.specs) {
-    if (spec.adapter && spec.name.ends_with(kEnding)) matrices.push_back(&spec);
-  }
-  std::vector<Vectors> found(matrices.size());
-  parallel_for(threads, std::ssize(matrices), [&](std::int64_t i) {
-    const ParamSpec& a = *matrices[static_cast<std::size_t>(i)];
-    const int index = table.find(a.name.substr(0, a.name.size() - kEnding.size()) + "weight");
-    ET_ASSERT(index >= 0);
-    const ParamSpec& weight = table.specs[static_cast<std::size_t>(index)];
+  const auto targets = targets_of(table);
+  const std::int64_t for_work = room.bytes - value_bytes(targets, table);
+  const auto threads = std::clamp<std::int64_t>(for_work / least_work_bytes(targets, table), 1, room.threads);
+  std::vector<Vectors> found(targets.size());
+  parallel_for(static_cast<int>(threads), std::ssize(targets), [&](std::int64_t i) {
+    const auto& target = targets[static_cast<std::size_t>(i)];
+    const ParamSpec& weight = table.specs[static_cast<std::size_t>(target.weight)];
     const auto triplets =
-        first_singular_triplets(whole(base, weight, index), weight.rows, weight.cols, a.rows);
-    found[static_cast<std::size_t>(i)] = vectors_of(triplets, family == Family::gpt2);
+        first_singular_triplets(whole(base, weight, target.weight), weight.rows, weight.cols, target.a->rows,
+                                for_work / threads - kFloat * weight.numel());
+    if (!triplets) {
+      throw Error(ErrorClass::resource,
+                  fmt::format("model.adapter.init: svd: the first {} singular vectors of {} take more than "
+                              "the {} bytes that memory.device leaves beside the model\n"
+                              "HINT: more memory.device, fewer train.threads, or init: gaussian",
+                              target.a->rows, weight.name, for_work / threads));
+    }
+    found[static_cast<std::size_t>(i)] = vectors_of(*triplets, family == Family::gpt2);
     beat();
   });
+  ::malloc_trim(0);  // the steps do not need what the vectors took
   auto by_name = std::make_shared<std::map<std::string, std::vector<float>>>();
-  for (std::size_t i = 0; i < matrices.size(); ++i) {
-    const std::string& name = matrices[i]->name;
-    (*by_name)[name] = std::move(found[i].a);
-    (*by_name)[name.substr(0, name.size() - kEnding.size()) + "lora_B.weight"] = std::move(found[i].b);
+  for (std::size_t i = 0; i < targets.size(); ++i) {
+    (*by_name)[targets[i].a->name] = std::move(found[i].a);
+    (*by_name)[targets[i].module + "lora_B.weight"] = std::move(found[i].b);
   }
   return [by_name](const ParamSpec& spec, const Tile& tile, std::span<float> values) {
     const auto matrix = by_name->find(spec.name);

@@ -248,7 +248,8 @@ TileSource TrainRun::start_weights(bool starts_over) const {
   if (starts_over)
     require_finite(weights_as_written(origin, layout, model.config.family), layout, describe(origin),
                    threads);
-  return first_weights(origin, layout, model.config.family, model.options.adapter, threads,
+  const StartRoom room{threads, job_.memory.device->count - setup_.plan.train().program.carried_bytes};
+  return first_weights(origin, layout, model.config.family, model.options.adapter, room,
                        [this] { setup_.liveness.beat(); });
 }
 

@@ -230,6 +230,8 @@ TEST_F(AdapterRun, MistakesAreNamed) {
   says({"model.adapter={targets: [lm_head]}"}, "no product of the model's blocks is called 'lm_head'");
   says({"model.adapter={rank: 25, init: svd}"}, "has 24 singular values, not 25");
   says({"model.adapter={init: svd, alpha: 2}"}, "alpha says nothing");
+  // Enough for the steps, too little for the vectors in front of them.
+  says({"model.adapter={rank: 24, init: svd}", "data.seq_len=4", "memory.device=480000"}, "init: svd takes");
   says({kAdapter, "optimizer.groups=[{match: \"*norm*\", lr_scale: 2}]"}, "all others are frozen");
   says({kAdapter, "optimizer.groups=[{match: \"*\", frozen: true}]"}, "freeze every parameter");
   says({"model.adapter={path: nowhere}"}, "nowhere/adapter_config.json");
