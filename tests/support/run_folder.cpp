@@ -116,13 +116,21 @@ fs::path RunFolder::checkpoint(std::int64_t step, const std::string& name) const
 
 std::vector<std::string> RunFolder::command(const RunSpec& spec) const {
   std::vector<std::string> words;
-  if (spec.ranks > 1)
-    words = {(source_root() / "scripts/mpirun.sh").string(), "-np", std::to_string(spec.ranks)};
-  words.push_back(edgetrain_binary());
-  words.insert(words.end(), spec.verb.begin(), spec.verb.end());
-  words.push_back(job());
-  words.push_back("output_dir=" + output(spec.name).string());
-  words.insert(words.end(), spec.overrides.begin(), spec.overrides.end());
+  const auto add_program = [&](const std::vector<std::string>& more) {
+    words.push_back(edgetrain_binary());
+    words.insert(words.end(), spec.verb.begin(), spec.verb.end());
+    words.push_back(job());
+    words.push_back("output_dir=" + output(spec.name).string());
+    words.insert(words.end(), spec.overrides.begin(), spec.overrides.end());
+    words.insert(words.end(), more.begin(), more.end());
+  };
+  const int alike = spec.of_last_rank.empty() ? spec.ranks : spec.ranks - 1;
+  if (spec.ranks > 1) words = {(source_root() / "scripts/mpirun.sh").string(), "-np", std::to_string(alike)};
+  add_program({});
+  if (alike < spec.ranks) {
+    words.insert(words.end(), {":", "-np", "1"});
+    add_program(spec.of_last_rank);
+  }
   return words;
 }
 

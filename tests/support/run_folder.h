@@ -33,10 +33,11 @@ using CheckpointBytes = std::map<std::string, std::vector<std::byte>>;
 
 struct RunSpec {
   int ranks = 1;
-  std::vector<std::string> overrides;         // section.key=value
-  std::string name = "out";                   // of output_dir, in the folder
-  std::vector<std::string> environment = {};  // KEY=value
-  std::vector<std::string> verb = {};         // {"bench", "step"}; empty: run
+  std::vector<std::string> overrides;          // section.key=value
+  std::string name = "out";                    // of output_dir, in the folder
+  std::vector<std::string> environment = {};   // KEY=value
+  std::vector<std::string> verb = {};          // {"bench", "step"}; empty: run
+  std::vector<std::string> of_last_rank = {};  // further overrides that it alone is given; ranks > 1
 };
 
 class RunFolder {
