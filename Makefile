@@ -18,7 +18,7 @@ run: build
 	@scripts/mpirun.sh -np 2 $(BUILD)/bin/edgetrain configs/austen.yaml $(ARGS)
 
 test: build
-	@ctest --test-dir $(BUILD) -j 2 --output-on-failure -LE nightly
+	@ctest --test-dir $(BUILD) --output-on-failure -LE nightly
 
 format:
 	@git ls-files '*.h' '*.cpp' '*.cu' | xargs clang-format -i

@@ -100,9 +100,11 @@ PreparedRun prepare_run(const std::string& job_path, const std::vector<Override>
 }
 
 void require_fit(const PreparedRun& run) {
-  if (const auto& adapter = run.job().model.adapter; adapter && adapter->init == AdapterInit::svd)
-    require_room_for_svd(run);
-  if (run.pool_bytes() <= run.device_cap()) return;
+  if (run.pool_bytes() <= run.device_cap()) {
+    const auto& adapter = run.job().model.adapter;
+    if (adapter && adapter->init == AdapterInit::svd) require_room_for_svd(run);
+    return;
+  }
   std::string message = fmt::format(
       "the job needs {} ({} bytes) of device memory per rank, memory.device allows {} ({} bytes)\n{}",
       human_bytes(run.pool_bytes()), run.pool_bytes(), human_bytes(run.device_cap()), run.device_cap(),
