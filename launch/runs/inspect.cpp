@@ -106,7 +106,10 @@ std::string inspect(const fs::path& path) {
   if (!fs::exists(path)) throw JobError(fmt::format("{}: there is nothing here", path.string()));
   if (fs::is_directory(path)) {
     if (fs::exists(path / "manifest.json")) return inspect_checkpoint(path);
-    if (!list_checkpoints(path).empty()) return inspect_run_checkpoints(path);
+    for (const auto& folder : {path / "checkpoints", path}) {
+      if (fs::is_directory(folder) && !list_checkpoints(folder).empty())
+        return inspect_run_checkpoints(folder);
+    }
     if (fs::exists(path / kPeftConfigFile)) return inspect_adapter(path);
     if (fs::exists(path / "config.json")) return inspect_model(path);
     if (holds_weights(path)) return inspect_tensors(path);

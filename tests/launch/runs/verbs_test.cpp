@@ -127,6 +127,7 @@ TEST(Inspect, TellsWhatLiesThere) {
       << checkpoint.output;
   const Ended checkpoints = folder.verb({"inspect", (folder.output() / "checkpoints").string()});
   EXPECT_TRUE(checkpoints.says("step       10") && checkpoints.says("step       20")) << checkpoints.output;
+  EXPECT_EQ(folder.verb({"inspect", folder.output().string()}).output, checkpoints.output);
   const Ended model = folder.verb({"inspect", (source_root() / "tests/reference/qwen3").string()});
   EXPECT_EQ(model.code, 0) << model.output;
   EXPECT_TRUE(model.says("qwen3: 2 layers") || model.says("qwen3: 3 layers")) << model.output;
