@@ -57,11 +57,10 @@ class Job:
     def _signal(self, number):
         for stat in Path("/proc").glob("[0-9]*/stat"):
             try:
-                parent = int(stat.read_text().rpartition(")")[2].split()[1])
+                if int(stat.read_text().rpartition(")")[2].split()[1]) == self.mpirun.pid:
+                    os.kill(int(stat.parent.name), number)
             except OSError:
                 continue  # it ended while we looked
-            if parent == self.mpirun.pid:
-                os.kill(int(stat.parent.name), number)
 
 
 def main():
@@ -73,6 +72,8 @@ def main():
     parser.add_argument("--binary", default="build/release/bin/edgetrain")
     parser.add_argument("override", nargs="*", help="section.key=value")
     args = parser.parse_args()
+    if args.rounds < 2:
+        parser.error("quartiles want two rounds at least")
 
     jobs, ratios = {}, {stage: [] for stage in args.stages}
     try:

@@ -35,7 +35,7 @@ if(EDGETRAIN_SANITIZE)
   target_compile_options(edgetrain_flags INTERFACE -fsanitize=${EDGETRAIN_SANITIZE} -fno-omit-frame-pointer
     -fno-sanitize-recover=all)
   target_link_options(edgetrain_flags INTERFACE -fsanitize=${EDGETRAIN_SANITIZE})
-  # Kernels are one source for every width: one lane, 256 and 512 bits stand for all here.
+  # Kernels are one source for every width: the fallback, 256 and 512 bits stand for all here.
   target_compile_definitions(edgetrain_flags INTERFACE "HWY_DISABLED_TARGETS=(HWY_SSSE3|HWY_SSE4)")
 endif()
 
@@ -56,12 +56,8 @@ function(edgetrain_test name)
   if(NOT ARG_TIMEOUT)
     set(ARG_TIMEOUT 120)
   endif()
-  # What counts for tests is how long they compile: -O1 takes two thirds of -O2's time, and checks for undefined
-  # behaviour in the tests' own code would double it.
+  # What counts for tests is how long they compile: -O1 takes two thirds of -O2's time.
   target_compile_options(${name} PRIVATE $<$<CONFIG:Release>:-O1>)
-  if(EDGETRAIN_SANITIZE MATCHES undefined)
-    target_compile_options(${name} PRIVATE -fno-sanitize=undefined)
-  endif()
   if(EDGETRAIN_SANITIZE)  # some ten times slower; a limit is there to end what hangs
     math(EXPR ARG_TIMEOUT "4 * ${ARG_TIMEOUT}")
   endif()

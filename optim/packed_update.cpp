@@ -143,8 +143,7 @@ void PackedUpdate::pack(Ops& ops, Range range, std::size_t value, Tensor from, c
     const auto tensor = part_within(whole, range, {});
     const std::int64_t n = tensor.own.size();
     const auto& key = keys[static_cast<std::size_t>(&whole - tensors_.data())];
-    if (n > 0)
-      ops.pack(from.col_range(tensor.at, n), to.part(tensor.at, n), {true, key, stream, tensor.own.begin});
+    ops.pack(from.col_range(tensor.at, n), to.part(tensor.at, n), {true, key, stream, tensor.own.begin});
   }
 }
 

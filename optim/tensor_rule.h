@@ -26,7 +26,8 @@ class TensorRule : public UpdateRule {
   [[nodiscard]] virtual bool wants_chunk() const = 0;
   /// Values of ChunkScratch::more.
   [[nodiscard]] virtual std::int64_t more_scratch(const BucketShare&) const { return 0; }
-  /// Called for every tensor that the phase measures, also where nothing of it lies here.
+  /// Called for every tensor of the share that the phase measures, also where nothing of it lies here (none
+  /// of those is in a share of packed values).
   virtual void measure_tensor(int phase, const UpdateCall& call, const ChunkScratch& scratch,
                               const TensorShare& tensor) const = 0;
   /// Called for every tensor of which anything lies here.

@@ -57,9 +57,10 @@ struct TensorShare {
 
 /// A rank's share of a bucket. Dry: addresses are null, shapes are right.
 struct BucketShare {
-  Tensor grad, master, out;              // (1, n)
-  std::span<const Tensor> states;        // in the order of UpdateRule::states()
-  std::span<const TensorShare> tensors;  // all of the bucket, in memory order
+  Tensor grad, master, out;        // (1, n)
+  std::span<const Tensor> states;  // in the order of UpdateRule::states()
+  /// In memory order: all of the bucket, or, of values that are stored packed, those that lie in the share.
+  std::span<const TensorShare> tensors;
 };
 
 /// What every update of a step is given.

@@ -220,8 +220,9 @@ std::int64_t bytes_with(std::int64_t vectors, std::int64_t rows, std::int64_t co
 
 }  // namespace
 
-std::int64_t least_singular_bytes(std::int64_t rows, std::int64_t cols, std::int64_t count) {
-  return bytes_with(first_look(std::min(rows, cols), count), rows, cols, count);
+SingularBytes singular_bytes(std::int64_t rows, std::int64_t cols, std::int64_t count) {
+  const std::int64_t near = std::min(rows, cols);
+  return {bytes_with(first_look(near, count), rows, cols, count), bytes_with(near, rows, cols, count)};
 }
 
 std::optional<SingularTriplets> first_singular_triplets(std::span<const float> w, std::int64_t rows,

@@ -29,7 +29,10 @@ struct SingularTriplets {
     std::span<const float> w, std::int64_t rows, std::int64_t cols, std::int64_t count,
     std::int64_t max_bytes = std::numeric_limits<std::int64_t>::max());
 
-/// Heap that it takes at least.
-[[nodiscard]] std::int64_t least_singular_bytes(std::int64_t rows, std::int64_t cols, std::int64_t count);
+/// Heap that it takes: where the triplets settle at once, and where they need as many vectors as there are.
+struct SingularBytes {
+  std::int64_t least = 0, most = 0;
+};
+[[nodiscard]] SingularBytes singular_bytes(std::int64_t rows, std::int64_t cols, std::int64_t count);
 
 }  // namespace edgetrain

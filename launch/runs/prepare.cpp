@@ -4,6 +4,7 @@
 #include <iterator>
 
 #include "core/base/error.h"
+#include "core/io/checkpoints.h"
 #include "core/model/hf_config.h"
 #include "core/model/peft_config.h"
 #include "core/model/presets.h"
@@ -41,13 +42,15 @@ void refuse(std::span<const Problem> problems) {
 
 void require_room_for_svd(const PreparedRun& run) {
   const auto& planned = run.plan->train();
-  const std::int64_t needed = planned.program.carried_bytes + least_svd_bytes(planned.layout);
+  const auto svd = svd_bytes(planned.layout);
+  const std::int64_t needed = planned.program.carried_bytes + svd.least;
   if (needed <= run.device_cap()) return;
   throw JobError(fmt::format(
-      "model.adapter.init: svd takes {} ({} bytes) of memory before the first step: the model, the adapters' "
-      "values, the largest weight and its vectors; memory.device allows {} ({} bytes)\n"
-      "HINT: memory.device={}, or init: gaussian\n",
-      human_bytes(needed), needed, human_bytes(run.device_cap()), run.device_cap(), needed));
+      "model.adapter.init: svd takes at least {} ({} bytes) of memory before the first step: the model, the "
+      "adapters' values, the largest weight and its vectors; memory.device allows {} ({} bytes)\n"
+      "HINT: memory.device={} is enough in any case, or init: gaussian\n",
+      human_bytes(needed), needed, human_bytes(run.device_cap()), run.device_cap(),
+      planned.program.carried_bytes + svd.most));
 }
 
 }  // namespace
@@ -99,10 +102,15 @@ PreparedRun prepare_run(const std::string& job_path, const std::vector<Override>
   return run;
 }
 
+bool begins_anew(const Job& job) {
+  const std::string resume = job.checkpoint.resume.value_or("auto");
+  return resume == "never" || (resume == "auto" && list_checkpoints(job.checkpoint.dir.value()).empty());
+}
+
 void require_fit(const PreparedRun& run) {
   if (run.pool_bytes() <= run.device_cap()) {
     const auto& adapter = run.job().model.adapter;
-    if (adapter && adapter->init == AdapterInit::svd) require_room_for_svd(run);
+    if (adapter && adapter->init == AdapterInit::svd && begins_anew(run.job())) require_room_for_svd(run);
     return;
   }
   std::string message = fmt::format(

@@ -34,8 +34,12 @@ struct PreparedRun {
 [[nodiscard]] PreparedRun prepare_run(const std::string& job_path, const std::vector<Override>& overrides,
                                       const Place& place);
 
-/// Throws JobError with the arithmetic and the the nearest jobs that fit unless the plan fits into
-/// memory.device.
+/// Whether a run of the resolved job would not go on from a checkpoint, as far as names tell: those that are
+/// there may be damaged.
+[[nodiscard]] bool begins_anew(const Job& job);
+
+/// Throws JobError with the arithmetic and the nearest jobs that fit unless the plan, and what a start from
+/// nothing takes, fit into memory.device.
 void require_fit(const PreparedRun& run);
 
 }  // namespace edgetrain

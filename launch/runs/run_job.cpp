@@ -10,7 +10,6 @@
 #include <utility>
 
 #include "core/base/error.h"
-#include "core/io/checkpoints.h"
 #include "core/io/file.h"
 #include "core/io/verdict.h"
 #include "launch/cli/launcher.h"
@@ -167,13 +166,8 @@ void check_inputs(const PreparedRun& prepared) {
   (void)weights_as_written(origin_of(job), prepared.plan->train().layout, prepared.model.family);
 }
 
-// Will the run load weights from files? Not if it goes on from a checkpoint. (If none verifies after all,
-// TrainRun looks at them.)
-bool starts_from_weights(const Job& job) {
-  if (describe(origin_of(job)).empty()) return false;
-  const std::string resume = job.checkpoint.resume.value_or("auto");
-  return resume == "never" || (resume == "auto" && list_checkpoints(job.checkpoint.dir.value()).empty());
-}
+// Will the run load weights from files? (If no checkpoint verifies after all, TrainRun looks at them.)
+bool starts_from_weights(const Job& job) { return begins_anew(job) && !describe(origin_of(job)).empty(); }
 
 // Reads every value of the weights.
 void check_weights(const PreparedRun& prepared) {

@@ -1,10 +1,9 @@
 #include "launch/runs/svd_weights.h"
 
-#include <malloc.h>
-
 #include <algorithm>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -31,6 +30,8 @@ Vectors vectors_of(const SingularTriplets& triplets, bool in_out) {
   const auto& of_inputs = in_out ? triplets.left : triplets.right;
   const auto& of_outputs = in_out ? triplets.right : triplets.left;
   Vectors out;
+  out.a.reserve(of_inputs.size() * of_inputs.front().size());
+  out.b.reserve(of_outputs.size() * of_outputs.front().size());
   for (const auto& row : of_inputs) {
     for (const double value : row) out.a.push_back(static_cast<float>(value));
   }
@@ -80,21 +81,24 @@ std::int64_t value_bytes(std::span<const Target> targets, const ParamTable& tabl
 }
 
 // Beside the values: the weight that takes most.
-std::int64_t least_work_bytes(std::span<const Target> targets, const ParamTable& table) {
-  std::int64_t most = 0;
+SingularBytes work_bytes(std::span<const Target> targets, const ParamTable& table) {
+  SingularBytes bytes;
   for (const auto& target : targets) {
     const auto& weight = table.specs[static_cast<std::size_t>(target.weight)];
-    most = std::max(most,
-                    kFloat * weight.numel() + least_singular_bytes(weight.rows, weight.cols, target.a->rows));
+    const auto vectors = singular_bytes(weight.rows, weight.cols, target.a->rows);
+    bytes.least = std::max(bytes.least, kFloat * weight.numel() + vectors.least);
+    bytes.most = std::max(bytes.most, kFloat * weight.numel() + vectors.most);
   }
-  return most;
+  return bytes;
 }
 
 }  // namespace
 
-std::int64_t least_svd_bytes(const ModelLayout& layout) {
+SingularBytes svd_bytes(const ModelLayout& layout) {
   const auto targets = targets_of(layout.table());
-  return value_bytes(targets, layout.table()) + least_work_bytes(targets, layout.table());
+  const std::int64_t values = value_bytes(targets, layout.table());
+  const auto work = work_bytes(targets, layout.table());
+  return {values + work.least, values + work.most};
 }
 
 TileSource singular_vectors(const TileSource& base, const ModelLayout& layout, Family family,
@@ -102,29 +106,34 @@ TileSource singular_vectors(const TileSource& base, const ModelLayout& layout, F
   const auto& table = layout.table();
   const auto targets = targets_of(table);
   const std::int64_t for_work = room.bytes - value_bytes(targets, table);
-  const auto threads = std::clamp<std::int64_t>(for_work / least_work_bytes(targets, table), 1, room.threads);
-  std::vector<Vectors> found(targets.size());
-  parallel_for(static_cast<int>(threads), std::ssize(targets), [&](std::int64_t i) {
+  std::vector<std::optional<Vectors>> found(targets.size());
+  const auto find = [&](std::int64_t i, std::int64_t bytes) {
     const auto& target = targets[static_cast<std::size_t>(i)];
     const ParamSpec& weight = table.specs[static_cast<std::size_t>(target.weight)];
     const auto triplets =
         first_singular_triplets(whole(base, weight, target.weight), weight.rows, weight.cols, target.a->rows,
-                                for_work / threads - kFloat * weight.numel());
-    if (!triplets) {
+                                bytes - kFloat * weight.numel());
+    if (triplets) found[static_cast<std::size_t>(i)] = vectors_of(*triplets, family == Family::gpt2);
+    beat();
+  };
+  const auto threads = std::clamp<std::int64_t>(for_work / work_bytes(targets, table).least, 1, room.threads);
+  parallel_for(static_cast<int>(threads), std::ssize(targets),
+               [&](std::int64_t i) { find(i, for_work / threads); });
+  for (std::size_t i = 0; i < targets.size(); ++i) {
+    if (!found[i]) find(static_cast<std::int64_t>(i), for_work);
+    if (!found[i]) {
       throw Error(ErrorClass::resource,
                   fmt::format("model.adapter.init: svd: the first {} singular vectors of {} take more than "
-                              "the {} bytes that memory.device leaves beside the model\n"
-                              "HINT: more memory.device, fewer train.threads, or init: gaussian",
-                              target.a->rows, weight.name, for_work / threads));
+                              "the {} bytes that memory.device leaves beside the model and the adapters\n"
+                              "HINT: more memory.device, or init: gaussian",
+                              targets[i].a->rows,
+                              table.specs[static_cast<std::size_t>(targets[i].weight)].name, for_work));
     }
-    found[static_cast<std::size_t>(i)] = vectors_of(*triplets, family == Family::gpt2);
-    beat();
-  });
-  ::malloc_trim(0);  // the steps do not need what the vectors took
+  }
   auto by_name = std::make_shared<std::map<std::string, std::vector<float>>>();
   for (std::size_t i = 0; i < targets.size(); ++i) {
-    (*by_name)[targets[i].a->name] = std::move(found[i].a);
-    (*by_name)[targets[i].module + "lora_B.weight"] = std::move(found[i].b);
+    (*by_name)[targets[i].a->name] = std::move(found[i]->a);
+    (*by_name)[targets[i].module + "lora_B.weight"] = std::move(found[i]->b);
   }
   return [by_name](const ParamSpec& spec, const Tile& tile, std::span<float> values) {
     const auto matrix = by_name->find(spec.name);

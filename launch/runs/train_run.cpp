@@ -1,5 +1,7 @@
 #include "launch/runs/train_run.h"
 
+#include <malloc.h>
+
 #include <algorithm>
 #include <array>
 #include <cmath>
@@ -206,6 +208,7 @@ void TrainRun::resume_or_initialise() {
     return;
   }
   fill(start_weights(starts_over), nullptr);
+  ::malloc_trim(0);  // the steps do not need what the start took
   if (in_blocks) agree_on_blocks();
 }
 

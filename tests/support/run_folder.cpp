@@ -8,6 +8,7 @@
 #include <random>
 #include <sstream>
 
+#include "core/base/error.h"
 #include "core/io/checkpoint_reader.h"
 
 namespace edgetrain::testing {
@@ -124,6 +125,7 @@ std::vector<std::string> RunFolder::command(const RunSpec& spec) const {
     words.insert(words.end(), spec.overrides.begin(), spec.overrides.end());
     words.insert(words.end(), more.begin(), more.end());
   };
+  ET_CHECK(spec.of_last_rank.empty() || spec.ranks > 1, "one rank has no other to differ from");
   const int alike = spec.of_last_rank.empty() ? spec.ranks : spec.ranks - 1;
   if (spec.ranks > 1) words = {(source_root() / "scripts/mpirun.sh").string(), "-np", std::to_string(alike)};
   add_program({});

@@ -128,10 +128,10 @@ TEST(Singular, NothingWhereItTakesMoreHeapThanAllowed) {
   std::normal_distribution<float> normal;
   std::vector<float> w(300 * 200);
   for (float& value : w) value = normal(random);
-  const std::int64_t least = least_singular_bytes(300, 200, 2);
+  const auto [least, most] = singular_bytes(300, 200, 2);
   EXPECT_FALSE(first_singular_triplets(w, 300, 200, 2, least - 1));
   EXPECT_FALSE(first_singular_triplets(w, 300, 200, 2, least));
-  EXPECT_TRUE(first_singular_triplets(w, 300, 200, 2, 10 * least));
+  EXPECT_TRUE(first_singular_triplets(w, 300, 200, 2, most));
 }
 
 }  // namespace

@@ -2,6 +2,7 @@
 // PEFT's files and comes back from them; and merged, the model computes the same.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 
@@ -9,6 +10,7 @@
 #include "core/model/peft_config.h"
 #include "launch/runs/adapter_choice.h"
 #include "launch/runs/prepare.h"
+#include "launch/runs/svd_weights.h"
 #include "tests/support/compare.h"
 #include "tests/support/model_folder.h"
 #include "tests/support/run_folder.h"
@@ -209,6 +211,35 @@ TEST_F(AdapterRun, OnlyTheAdapterHasGradientsAndStates) {
       EXPECT_TRUE(layout.table().specs[static_cast<std::size_t>(param)].adapter);
   }
   EXPECT_EQ(layout.first_trained_unit(), 1);
+}
+
+// Fewer threads, or a weight once more alone, where memory is short; nothing where it is too little for one.
+TEST_F(AdapterRun, SingularVectorsDoNotDependOnTheRoomForThem) {
+  const auto run =
+      prepare_run(folder_.job(),
+                  {{"model.adapter={rank: 2, init: svd}", 0}, {"output_dir=" + folder_.output().string(), 0}},
+                  Place{0, 1, 1});
+  const auto& layout = run.plan->train().layout;
+  const auto vectors = [&](int threads, std::int64_t bytes) {
+    const auto source =
+        singular_vectors(random_weights(7), layout, run.model.family, {threads, bytes}, [] {});
+    std::vector<float> all;
+    const auto& specs = layout.table().specs;
+    for (std::size_t p = 0; p < specs.size(); ++p) {
+      if (!specs[p].adapter) continue;
+      std::vector<float> values(static_cast<std::size_t>(specs[p].numel()));
+      source(specs[p], {static_cast<int>(p), 0, specs[p].rows, 0, specs[p].cols, 0}, values);
+      all.insert(all.end(), values.begin(), values.end());
+    }
+    return all;
+  };
+  const auto [least, most] = svd_bytes(layout);
+  ASSERT_GT(most, least);
+  const auto roomy = vectors(2, 10 * most);
+  EXPECT_TRUE(std::ranges::any_of(roomy, [](float value) { return value != 0.0F; }));
+  EXPECT_EQ(roomy, vectors(1, most));
+  EXPECT_EQ(roomy, vectors(2, most));  // two threads at first, each with too little
+  EXPECT_THROW((void)vectors(1, least), Error);
 }
 
 TEST_F(AdapterRun, GroupsReachTheAdapter) {
